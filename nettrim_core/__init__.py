@@ -1,0 +1,38 @@
+"""Net-Trim and Layer-wise Optimal Brain Surgeon on any ReLU network, with proof.
+
+    from nettrim_core import NetTrim, load_bundle, prune
+    bundle = load_bundle("digits_mlp")
+    pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), test=bundle.test)
+"""
+
+from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
+from nettrim_core.methods import LOBS, METHODS, ExactOBS, Magnitude, NetTrim
+from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
+from nettrim_core.prune import Cascade, prune
+from nettrim_core.report import LayerReport, Report
+from nettrim_core.sweep import sweep
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LOBS",
+    "METHODS",
+    "Bundle",
+    "Cascade",
+    "ExactOBS",
+    "LayerProblem",
+    "LayerReport",
+    "LayerResult",
+    "Magnitude",
+    "Method",
+    "NetTrim",
+    "Report",
+    "discrepancy",
+    "load_bundle",
+    "prune",
+    "sample_names",
+    "save_bundle",
+    "setting",
+    "sparsity",
+    "sweep",
+]

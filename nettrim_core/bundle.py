@@ -1,0 +1,222 @@
+"""A bundle: a folder with a network, the data it is judged on, and a card that says where both come from.
+
+    bundle.json         name, title, architecture (a list of layers), and how stored inputs become network inputs
+    model.safetensors   the state dict
+    data.npz            {train,validation,test}_{inputs,labels}; bundle.json may name another file for it
+    card.md             provenance, licence, figures
+
+Nothing in a bundle is executed or unpickled: the architecture is a list of known layer types with plain
+arguments, weights are safetensors, and arrays are read with ``allow_pickle=False``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
+SPLITS = ("train", "validation", "test")
+
+# Layer types a bundle may name, each with the constructor arguments that are written down.
+LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "Linear": (nn.Linear, ("in_features", "out_features", "bias")),
+    "Conv2d": (
+        nn.Conv2d,
+        (
+            "in_channels",
+            "out_channels",
+            "kernel_size",
+            "stride",
+            "padding",
+            "dilation",
+            "groups",
+            "bias",
+            "padding_mode",
+        ),
+    ),
+    "ReLU": (nn.ReLU, ()),
+    "MaxPool2d": (nn.MaxPool2d, ("kernel_size", "stride", "padding")),
+    "AvgPool2d": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
+    "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
+    "Dropout": (nn.Dropout, ("p",)),
+    "Identity": (nn.Identity, ()),
+}
+
+Split = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained network with its data. Inputs are float tensors (samples, ...), labels int64 (samples,).
+
+    ``train`` holds rows of the split the network was trained on (calibration and fine-tuning), ``validation``
+    rows it never saw (choosing), ``test`` rows for the final report. The three never overlap.
+    """
+
+    name: str
+    title: str
+    model: nn.Sequential
+    train: Split
+    validation: Split
+    test: Split
+    card: str = ""
+
+    @property
+    def calibration(self) -> Tensor:
+        """All calibration inputs: the inputs of ``train``."""
+        return self.train[0]
+
+    def calibration_sample(self, n: int, seed: int = 0) -> Tensor:
+        """``n`` calibration inputs drawn without replacement with ``seed``, in their stored order."""
+        total = len(self.calibration)
+        if not 1 <= n <= total:
+            raise ValueError(f"n must be between 1 and {total}, the calibration rows of {self.name}; got {n}")
+        rows = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:n]
+        return self.calibration[rows.sort().values]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Content hash of weights and data: what a stored result of this bundle is valid for."""
+        digest = hashlib.blake2b(digest_size=8)
+        for key, value in self.model.state_dict().items():
+            digest.update(key.encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        for inputs, labels in (self.train, self.validation, self.test):
+            digest.update(inputs.contiguous().numpy().tobytes())
+            digest.update(labels.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def describe(model: nn.Sequential) -> list[dict[str, Any]]:
+    """The architecture of a chain as plain data: ``[{"name": "fc1", "type": "Linear", ...}, ...]``."""
+    layers = []
+    for name, module in model.named_children():
+        kind = type(module).__name__
+        if LAYER_TYPES.get(kind, (None,))[0] is not type(module):
+            raise ValueError(f"layer {name!r} is a {kind}, which a bundle cannot describe; known: {', '.join(LAYER_TYPES)}")
+        arguments = {}
+        for argument in LAYER_TYPES[kind][1]:
+            value = getattr(module, argument)
+            arguments[argument] = value is not None if argument == "bias" else value
+        layers.append({"name": name, "type": kind, **arguments})
+    return layers
+
+
+def build(layers: list[dict[str, Any]], where: str) -> nn.Sequential:
+    """The chain that :func:`describe` wrote down, with fresh weights. ``where`` names the source in errors."""
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, layer in enumerate(layers):
+        arguments = dict(layer)
+        name, kind = str(arguments.pop("name", i)), arguments.pop("type", None)
+        if kind not in LAYER_TYPES:
+            raise ValueError(f"{where}: layer {name!r} has type {kind!r}; known types: {', '.join(LAYER_TYPES)}")
+        cls, known = LAYER_TYPES[kind]
+        if unknown := set(arguments) - set(known):
+            raise ValueError(f"{where}: layer {name!r} ({kind}) has unknown arguments {sorted(unknown)}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
+        try:
+            modules[name] = cls(**values)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{where}: layer {name!r} ({kind}) cannot be built: {error}") from error
+    return nn.Sequential(modules)
+
+
+def save_bundle(
+    path: str | Path,
+    model: nn.Sequential,
+    *,
+    train: Split,
+    validation: Split,
+    test: Split,
+    title: str = "",
+    card: str = "",
+) -> Path:
+    """Write a bundle folder. Inputs are stored as given (float32); the folder's name is the bundle's name."""
+    folder = Path(path)
+    arrays = {}
+    for split, (inputs, labels) in zip(SPLITS, (train, validation, test), strict=True):
+        arrays[f"{split}_inputs"] = inputs.detach().cpu().numpy()
+        arrays[f"{split}_labels"] = labels.detach().cpu().numpy()
+    write_folder(folder, model, {"title": title or folder.name, "data": "data.npz"}, card)
+    np.savez_compressed(folder / "data.npz", allow_pickle=False, **arrays)
+    return folder
+
+
+def write_folder(folder: Path, model: nn.Sequential, header: Mapping[str, Any], card: str) -> None:
+    """Everything of a bundle but its data: bundle.json, model.safetensors, card.md."""
+    architecture = describe(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bundle.json").write_text(json.dumps({**header, "architecture": architecture}, indent=1) + "\n")
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+    (folder / "card.md").write_text(card)
+
+
+def sample_names() -> list[str]:
+    """Names of the bundles that come with the project."""
+    return sorted(p.parent.name for p in SAMPLE_MODELS.glob("*/bundle.json"))
+
+
+def load_bundle(name_or_path: str | Path) -> Bundle:
+    """Load a bundle by the name of a sample model or by the path of its folder.
+
+    Raises ValueError naming the file and the reason when something is missing, malformed or inconsistent.
+    """
+    folder = SAMPLE_MODELS / name_or_path if str(name_or_path) in sample_names() else Path(name_or_path)
+    header_file = folder / "bundle.json"
+    if not header_file.is_file():
+        raise ValueError(
+            f"no bundle at {str(name_or_path)!r}: expected one of {', '.join(sample_names())}, "
+            "or a folder that contains bundle.json"
+        )
+    try:
+        header = json.loads(header_file.read_text())
+        architecture = header["architecture"]
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{header_file}: not a bundle header: {error!r}") from error
+    model = build(architecture, str(header_file))
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    except (SafetensorError, RuntimeError, OSError) as error:
+        raise ValueError(f"{folder / 'model.safetensors'}: weights do not fit the architecture: {error}") from error
+    splits = _load_data(folder / header.get("data", "data.npz"), header)
+    card_file = folder / "card.md"
+    return Bundle(
+        name=folder.resolve().name,
+        title=str(header.get("title", folder.name)),
+        model=model.eval(),
+        card=card_file.read_text() if card_file.is_file() else "",
+        **splits,
+    )
+
+
+def _load_data(path: Path, header: Mapping[str, Any]) -> dict[str, Split]:
+    scale, shape = float(header.get("input_scale", 1.0)), header.get("input_shape")
+    splits = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for split in SPLITS:
+                inputs = torch.from_numpy(arrays[f"{split}_inputs"]).float() * scale
+                labels = torch.from_numpy(arrays[f"{split}_labels"]).long()
+                if shape is not None:
+                    inputs = inputs.reshape(len(inputs), *shape)
+                if len(inputs) != len(labels):
+                    raise ValueError(f"{split} has {len(inputs)} inputs but {len(labels)} labels")
+                if not torch.isfinite(inputs).all():
+                    raise ValueError(f"{split}_inputs contains NaN or infinite values")
+                splits[split] = (inputs, labels)
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: cannot be used as bundle data: {error}") from error
+    return splits

@@ -1,0 +1,58 @@
+"""Proof of optimality for Net-Trim: a dual bound from any multipliers, in float64.
+
+Primal:  min ||U||_1  s.t.  U'X in C, C a ResponseSet.
+Dual:    max -sup_{Z in C} <L, Z>  s.t.  |X L'| <= 1 entrywise,  L >= 0 off omega.
+(Lagrangian of U'X = Z with multipliers L, (M, P); paper 2, section 3, has the primal splitting.)
+
+The constraint |X L'| <= 1 is per neuron: a column of X L' belongs to one row of L. So any L becomes feasible by
+clipping it off omega and shrinking each row by itself, and one bad neuron does not spoil the bound of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nettrim_core.response import ResponseSet
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What a pair (U, L) proves: bound <= optimum, and objective <= optimum + gap * objective if violation is 0.
+
+    gap: (||U||_1 - bound) / ||U||_1, one-sided: it may be slightly negative where U is slightly infeasible.
+    violation: of the response set, relative to its radius.
+    neuron_gap: (M,) each neuron's share of the gap; sums to it.
+    """
+
+    objective: float
+    bound: float
+    gap: float
+    violation: float
+    neuron_gap: Tensor
+
+    def within(self, tol: float) -> bool:
+        return self.gap <= tol and self.violation <= tol
+
+
+def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate:
+    """The certificate of primal U (N, M) and multipliers L (M, P); X and target in float64."""
+    U, L = U.double(), L.double()
+    if target.relu:
+        L = torch.where(target.omega, L, L.clamp(min=0))
+    L = L / (X @ L.T).abs().amax(0).clamp(min=1)[:, None]
+    on = (L * target.omega).square().sum(1)
+    share = on / on.sum().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
+    bounds = -(L * target.center).sum(1) - target.radius * share
+    norms = U.abs().sum(0)
+    objective, bound = float(norms.sum()), float(bounds.sum())
+    scale = objective if objective > 0 else 1.0
+    return Certificate(
+        objective=objective,
+        bound=bound,
+        gap=(objective - bound) / scale,
+        violation=target.violation(U.T @ X),
+        neuron_gap=(norms - bounds) / scale,
+    )

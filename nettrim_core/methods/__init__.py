@@ -1,0 +1,29 @@
+"""The methods by name, as ready frozen values; ``dataclasses.replace`` changes a setting."""
+
+import dataclasses
+from typing import Any
+
+from nettrim_core.methods.magnitude import Magnitude
+from nettrim_core.methods.nettrim import NetTrim
+from nettrim_core.methods.obs import LOBS, ExactOBS
+from nettrim_core.problem import Method
+
+METHODS: dict[str, Any] = {
+    "nettrim": NetTrim(),
+    "lobs": LOBS(),
+    "exactobs": ExactOBS(),
+    "magnitude": Magnitude(),
+    "magnitude_refit": Magnitude(refit=True),
+}
+
+
+def method_name(method: Method) -> str:
+    """The name in METHODS nearest to a value: same type, fewest settings that differ; else the type's name."""
+    same = {name: known for name, known in METHODS.items() if type(known) is type(method)}
+    if not same:
+        return type(method).__name__.lower()
+    values = dataclasses.asdict(method)  # type: ignore[call-overload]
+    return min(same, key=lambda name: sum(values[key] != value for key, value in dataclasses.asdict(same[name]).items()))
+
+
+__all__ = ["LOBS", "METHODS", "ExactOBS", "Magnitude", "NetTrim", "method_name"]

@@ -1,0 +1,168 @@
+"""Layer-wise Optimal Brain Surgeon, classic and exact (Dong, Chen, Pan, NIPS 2017, arXiv 1705.07565).
+
+H = XX'/P + damping I is shared by all neurons of a layer. Removing weight q of a neuron w and adjusting the others
+costs w_q^2 / [H^-1]_qq (twice the paper's sensitivity, eq. 5) in the error (u - w)' H (u - w), and the adjustment is
+w -= (w_q / [H^-1]_qq) H^-1 e_q (eq. 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import isotonic_regression
+from torch import Tensor
+
+from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.ranking import RankedMethod, Ranking, flat_order
+from nettrim_core.refit import cholesky, curvature, refit
+
+BLOCK_BYTES = 128_000_000  # of private matrices at a time
+CHUNK = 32  # removals between two down-dates of the private inverses
+
+
+@dataclass(frozen=True)
+class LOBS(RankedMethod):
+    """As the authors' code runs: all weights of the layer ranked once, biases among them, removed in that order,
+    each time adjusting by the original H^-1; entries already removed are held at zero."""
+
+    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+
+    def rank(self, problem: LayerProblem) -> Ranking:
+        return _ClassicRanking(problem, self.damping)
+
+
+@dataclass(frozen=True)
+class ExactOBS(RankedMethod):
+    """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact. Across neurons the removals are
+    ordered by the slopes of the lower convex hull of each neuron's cumulative loss."""
+
+    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+
+    def rank(self, problem: LayerProblem) -> Ranking:
+        return _ExactRanking(problem, self.damping)
+
+
+class _ClassicRanking:
+    """One forward Gauss-Seidel sweep: with G = [H^-1]_QQ in removal order, lambda = solve(tril(G), w_Q), and the
+    weights after any part of the removals are w - H^-1 lambda over that part. So lambda is solved once for all."""
+
+    def __init__(self, problem: LayerProblem, damping: float) -> None:
+        self.alive, self.W = problem.alive, problem.W.double()
+        W = self.W[self.alive]
+        H = curvature(problem.X[self.alive], damping)
+        self.inverse = torch.cholesky_inverse(cholesky(H, damping)) if len(H) else H
+        scores = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
+        scores[self.alive] = W.square() / (2 * self.inverse.diagonal()[:, None])
+        self.position = flat_order(scores)
+        self.multipliers = _forward_sweep(self.inverse, W, self.position[self.alive])
+
+    def weights(self, count: int) -> Tensor:
+        keep = self.position >= count
+        U = self.W.clone()
+        U[self.alive] -= self.inverse @ (self.multipliers * ~keep[self.alive])
+        return torch.where(keep, U, torch.zeros_like(U))
+
+
+def _forward_sweep(inverse: Tensor, W: Tensor, position: Tensor) -> Tensor:
+    """(n, M): for each column, solve(tril([H^-1] in the order of ``position``), w), put back in place."""
+    n, M = W.shape
+    multipliers = torch.empty_like(W)
+    for block in torch.arange(M, device=W.device).split(max(1, BLOCK_BYTES // (8 * max(n, 1) ** 2))):
+        rows = position[:, block].argsort(dim=0).T  # (b, n)
+        G = inverse[rows[:, :, None], rows[:, None, :]]
+        solved = torch.linalg.solve_triangular(G, W[rows, block[:, None]].unsqueeze(2), upper=False).squeeze(2)
+        multipliers[rows, block[:, None]] = solved
+    return multipliers
+
+
+class _ExactRanking:
+    """The greedy order of every neuron, merged; the weights of a level are the least squares on its support."""
+
+    def __init__(self, problem: LayerProblem, damping: float) -> None:
+        self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
+        W = self.W[self.alive]
+        self.H = curvature(problem.X[self.alive], damping)
+        slopes = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
+        steps = torch.zeros_like(self.W, dtype=torch.int64)
+        if len(W):
+            order, losses = greedy_trace(torch.cholesky_inverse(cholesky(self.H, damping)), W)
+            slopes[self.alive] = torch.empty_like(W).scatter_(0, order, hull_slopes(losses))
+            steps[self.alive] = order.argsort(0)
+        self.position = merge_traces(slopes, steps)
+
+    def weights(self, count: int) -> Tensor:
+        keep = self.position >= count
+        U = self.W * keep
+        U[self.alive] = refit(self.H, self.W[self.alive], keep[self.alive], self.damping)
+        return torch.where(keep, U, torch.zeros_like(U))
+
+
+def greedy_trace(inverse: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """The exact greedy order of each column and the loss of each removal: two (n, M) tensors, in removal order.
+
+    inverse: (n, n) H^-1. W: (n, M). Column m of the order holds the indices removed first to last; its losses sum to
+    (u - w)' H (u - w) of the least squares on what is left. Raises ValueError if rounding has used up H^-1.
+
+    This is a pivoted Cholesky factorisation of H^-1 per column. Within a chunk it is left-looking (the inverse is
+    read, never written); after a chunk the private inverse of the survivors is formed once, smaller each time.
+    """
+    n, M = W.shape
+    blocks = torch.arange(M, device=W.device).split(max(1, BLOCK_BYTES // (8 * n * n)))
+    traces = [_trace_block(inverse, W[:, block].T) for block in blocks]
+    order, losses = (torch.cat(parts).T for parts in zip(*traces, strict=True))
+    return order, losses
+
+
+def _trace_block(inverse: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    """greedy_trace for a few neurons; w, order and losses are (b, n)."""
+    b, n = w.shape
+    each = torch.arange(b, device=w.device)
+    A = inverse.expand(b, n, n)
+    index = torch.arange(n, device=w.device).expand(b, n)
+    order, pivots, steps = [], [], []
+    while (left := w.shape[1]) > 0:
+        size = min(CHUNK, left)
+        L = w.new_empty(b, size, left)
+        diagonal = A.diagonal(dim1=1, dim2=2).clone()
+        removed = torch.zeros_like(w, dtype=torch.bool)
+        for t in range(size):
+            j = (w.square() / diagonal).masked_fill(removed, torch.inf).argmin(1)
+            row = A[each, j] - (L[each, :t, j].unsqueeze(1) @ L[:, :t]).squeeze(1)
+            pivot = row[each, j]
+            row = row / pivot.sqrt()[:, None]
+            step = w[each, j] / pivot.sqrt()
+            w = w - step[:, None] * row
+            diagonal = diagonal - row.square()
+            removed[each, j] = True
+            L[:, t] = row
+            order.append(index[each, j])
+            pivots.append(pivot)
+            steps.append(step)
+        kept = removed.to(torch.int8).argsort(dim=1, stable=True)[:, : left - size]  # survivors, in order
+        L = L.gather(2, kept[:, None, :].expand(b, size, left - size))
+        A = A[each[:, None, None], kept[:, :, None], kept[:, None, :]] - L.transpose(1, 2) @ L
+        w, index = w.gather(1, kept), index.gather(1, kept)
+    if not bool((torch.stack(pivots) > 0).all()):
+        raise ValueError("rounding has used up the inverse of XX'/P + damping I in the trace; use a larger damping")
+    return torch.stack(order, 1), torch.stack(steps, 1).square()
+
+
+def hull_slopes(losses: Tensor) -> Tensor:
+    """Slopes of the lower convex hull of each column's cumulative loss, in removal order: (n, M), non-decreasing.
+
+    Pool adjacent violators on the increments; removing in the order of the slopes is optimal at hull vertices.
+    """
+    slopes = [isotonic_regression(column).x for column in losses.T.cpu().numpy()]
+    return torch.stack([torch.from_numpy(s) for s in slopes], 1).to(losses)
+
+
+def merge_traces(slopes: Tensor, steps: Tensor) -> Tensor:
+    """Positions of removal across neurons, (N, M): by slope, then by step, so that a neuron's own order is kept."""
+    by_step = steps.flatten().argsort(stable=True)
+    order = by_step[slopes.flatten()[by_step].argsort(stable=True)]
+    position = torch.empty_like(order)
+    position[order] = torch.arange(len(order), device=order.device)
+    return position.reshape(slopes.shape)

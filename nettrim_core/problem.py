@@ -1,0 +1,181 @@
+"""The vocabulary: a layer is a problem, a method is a value, a result carries its own proof.
+
+Orientation, here and in every method: samples are columns, weights are (inputs, outputs), as in the papers
+(Net-Trim, arXiv 1611.05162 and 1806.06457; Layer-wise Optimal Brain Surgeon, arXiv 1705.07565).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+GAMMA = 1.1  # the cascade's slack in the Net-Trim papers' experiments
+
+
+def setting(default: Any, low: float = 0.0, high: float = 1.0, *, help: str, open: bool = False) -> Any:
+    """A dataclass field that knows its legal range: the constructor checks it, a form builds its widget from it.
+
+    ``low <= value <= high``, or ``low < value < high`` where ``open``; a bool setting is a switch.
+    """
+    return field(default=default, metadata={"low": low, "high": high, "help": help, "open": open})
+
+
+class Settings:
+    """Base of frozen dataclasses made of :func:`setting` fields; the constructor refuses values out of range."""
+
+    def __post_init__(self) -> None:
+        for f in settings_of(self):
+            check_setting(type(self).__name__, f, getattr(self, f.name))
+
+
+def settings_of(owner: Any) -> list[dataclasses.Field[Any]]:
+    """The fields of a :class:`Settings` value or class that were made by :func:`setting`, in order."""
+    return [f for f in dataclasses.fields(owner) if "help" in f.metadata]
+
+
+def check_setting(owner: str, f: dataclasses.Field[Any], value: Any) -> None:
+    """Raise ValueError unless ``value`` is legal for the setting ``f``."""
+    if isinstance(f.default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{owner}.{f.name} must be True or False; got {value!r}")
+        return
+    low, high, is_open = f.metadata["low"], f.metadata["high"], f.metadata["open"]
+    legal = f"{low:g} < {f.name} < {high:g}" if is_open else f"{low:g} <= {f.name} <= {high:g}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (low < value < high if is_open else low <= value <= high):
+        raise ValueError(f"{owner}.{f.name} = {value!r} is out of range: {legal} ({f.metadata['help']})")
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Raise ValueError unless ``sparsity`` is a fraction."""
+    if not 0 <= sparsity <= 1:
+        raise ValueError(f"sparsity = {sparsity!r} is out of range: 0 <= sparsity <= 1 (a fraction, not per cent)")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerProblem:
+    """What a layer must keep doing; says nothing of any method.
+
+    X: (N, P) layer inputs, a sample a column; the last row is ones if ``bias``.
+    Y: (M, P) the trained layer's outputs, after the activation.
+    W: (N, M) trained weights; the bias is the last row.
+    relu: is the activation a ReLU (else the identity).
+    pruned_inputs: X comes from a network that is already pruned upstream (a cascade).
+    gamma: in a cascade, the factor on the squared error already made that gives the radius;
+        None lets epsilon set the radius there too. Without ``pruned_inputs`` it has no effect.
+
+    Raises ValueError for shapes that do not fit, no samples, NaN or Inf, a bias row that is not ones,
+    or negative targets of a ReLU layer. Fewer samples than inputs are legal.
+    """
+
+    X: Tensor
+    Y: Tensor
+    W: Tensor
+    relu: bool
+    bias: bool = True
+    pruned_inputs: bool = False
+    gamma: float | None = GAMMA
+
+    def __post_init__(self) -> None:
+        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
+            if not isinstance(tensor, Tensor) or tensor.ndim != 2 or not tensor.is_floating_point():
+                shape = tuple(getattr(tensor, "shape", ()))
+                raise ValueError(f"{name} must be a two-dimensional float tensor; got {type(tensor).__name__} of shape {shape}")
+        (N, P), (M, PY), (NW, MW) = self.X.shape, self.Y.shape, self.W.shape
+        if PY != P:
+            raise ValueError(f"X has {P} samples (columns) but Y has {PY}: both are (features, samples); is one transposed?")
+        if (NW, MW) != (N, M):
+            raise ValueError(
+                f"W is {NW} x {MW} but X has {N} rows and Y has {M}: W must be (inputs, outputs) = ({N}, {M}); "
+                "torch stores (outputs, inputs), and a bias is one more row of W and X"
+            )
+        if min(N, M, P) == 0:
+            raise ValueError(f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1")
+        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
+            if bad := int((~torch.isfinite(tensor)).sum()):
+                raise ValueError(f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?")
+        if self.bias and not bool((self.X[-1] == 1).all()):
+            raise ValueError("bias=True, but the last row of X is not all ones; append the row of ones or pass bias=False")
+        if self.relu and bool((self.Y < 0).any()):
+            low = float(self.Y.min())
+            raise ValueError(f"Y has negative entries (least {low:g}) but relu=True: Y is the output after the ReLU, so >= 0")
+        if self.gamma is not None and not self.gamma > 0:
+            raise ValueError(f"gamma = {self.gamma!r} must be positive or None (at least 1 keeps the trained weights feasible)")
+
+    @cached_property
+    def omega(self) -> Tensor:
+        """(M, P) bool: where the response must match Y. ``Y > 0`` for a ReLU layer, everywhere for a linear one."""
+        return self.Y > 0 if self.relu else torch.ones_like(self.Y, dtype=torch.bool)
+
+    @cached_property
+    def alive(self) -> Tensor:
+        """(N,) bool: inputs that are not zero on every sample. Weights of the others are free zeros."""
+        return (self.X != 0).any(1)
+
+    @cached_property
+    def norm(self) -> float:
+        """||Y||_F, the unit of epsilon and of the discrepancy."""
+        return float(torch.linalg.vector_norm(self.Y.double()))
+
+    def activate(self, response: Tensor) -> Tensor:
+        """The layer's activation of a pre-activation response."""
+        return response.relu() if self.relu else response
+
+    def double(self) -> LayerProblem:
+        """The same problem in float64."""
+        return dataclasses.replace(self, X=self.X.double(), Y=self.Y.double(), W=self.W.double())
+
+
+@dataclass(frozen=True, eq=False)
+class LayerResult:
+    """The pruned weights of a layer and what its method knows about them.
+
+    U: (N, M), in the dtype of W, pruned entries exactly zero.
+    converged: did the method deliver what was asked, to its tolerance.
+    stats: figures only this method knows, such as gap, violation, iterations, seconds, epsilon, radius.
+    neurons: the same per neuron, each (M,).
+    """
+
+    U: Tensor
+    converged: bool
+    stats: dict[str, float]
+    neurons: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A frozen dataclass of a few settings. ``epsilon`` is the allowed discrepancy, relative to ||Y||_F."""
+
+    @property
+    def epsilon(self) -> float: ...
+
+    def prune(self, problem: LayerProblem) -> LayerResult:
+        """The layer pruned to ``self.epsilon``."""
+        ...
+
+    def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:
+        """One result per epsilon, in the order given, sharing work between them."""
+        ...
+
+    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
+        """The layer pruned to a fraction of zeros."""
+        ...
+
+
+def discrepancy(problem: LayerProblem, U: Tensor) -> float:
+    """||act(U'X) - Y||_F / ||Y||_F in float64; where Y = 0: 0 for a zero response, else infinite."""
+    response = problem.activate(U.double().T @ problem.X.double())
+    error = float(torch.linalg.vector_norm(response - problem.Y.double()))
+    if problem.norm == 0:
+        return 0.0 if error == 0 else float("inf")
+    return error / problem.norm
+
+
+def sparsity(U: Tensor) -> float:
+    """The fraction of entries that are exactly zero."""
+    return int((U == 0).sum()) / U.numel()

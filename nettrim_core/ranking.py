@@ -1,0 +1,129 @@
+"""Methods that remove weights one by one: one order serves every epsilon and every sparsity.
+
+Such a method says in which order weights go and what the others become; the rest is here. ``epsilon`` stops at the
+sparsest point of the order whose measured response error is within the radius (L-OBS paper, algorithm 1, step 5), so
+that every method answers the same question.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, discrepancy
+from nettrim_core.response import ResponseSet, response_set
+
+
+BRENT_STEPS = 40
+
+
+class Ranking(Protocol):
+    """An order of removal and the weights at any point of it."""
+
+    def weights(self, count: int) -> Tensor:
+        """(N, M) float64: the first ``count`` weights of the order removed, the others adjusted."""
+        ...
+
+
+@dataclass(frozen=True)
+class RankedMethod(Settings, ABC):
+    """prune, path and at_sparsity for any method that can rank."""
+
+    @abstractmethod
+    def rank(self, problem: LayerProblem) -> Ranking:
+        """The method itself: the order of removal for this layer."""
+
+    @property
+    @abstractmethod
+    def epsilon(self) -> float: ...
+
+    def prune(self, problem: LayerProblem) -> LayerResult:
+        """The sparsest point within ``self.epsilon``; stats epsilon, radius, violation, count, seconds."""
+        return next(self.path(problem, [self.epsilon]))
+
+    def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:
+        """One result per epsilon in the order given, all from one ranking."""
+        started = time.perf_counter()
+        search: _Search | None = None
+        for epsilon in epsilons:
+            dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
+            target = response_set(problem, epsilon)
+            search = search or _Search(problem, self.rank(problem), target)
+            count, error, U = search.sparsest_within(target.radius)
+            seconds, started = time.perf_counter() - started, time.perf_counter()
+            violation = max(error / target.radius - 1, 0.0) if target.radius else (0.0 if error == 0 else float("inf"))
+            stats = {
+                "epsilon": epsilon,
+                "radius": target.radius,
+                "violation": violation,
+                "count": float(count),
+                "seconds": seconds,
+            }
+            yield LayerResult(U.to(problem.W.dtype), violation == 0, stats)
+            started = time.perf_counter()
+
+    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
+        """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there."""
+        check_sparsity(sparsity)
+        started = time.perf_counter()
+        count = round(sparsity * problem.W.numel())
+        U = self.rank(problem).weights(count).to(problem.W.dtype)
+        error = discrepancy(problem, U)
+        stats = {
+            "epsilon": error,
+            "radius": error * problem.norm,
+            "violation": 0.0,
+            "count": float(count),
+            "seconds": time.perf_counter() - started,
+        }
+        return LayerResult(U, True, stats)
+
+
+class _Search:
+    """Bisection over the order. The error grows with the count in practice; where it does not, the point found is
+    within the radius all the same, and the next one after it is not."""
+
+    def __init__(self, problem: LayerProblem, ranking: Ranking, target: ResponseSet) -> None:
+        self.ranking, self.target, self.dtype = ranking, target, problem.W.dtype
+        self.X = problem.X.double()
+        self.total = problem.W.numel()
+        self.errors: dict[int, float] = {}
+
+    def error(self, count: int) -> float:
+        if count not in self.errors:
+            U = self.ranking.weights(count).to(self.dtype).double()
+            self.errors[count] = float(torch.linalg.vector_norm(self.target.excess(U.T @ self.X)))
+        return self.errors[count]
+
+    def sparsest_within(self, radius: float) -> tuple[int, float, Tensor]:
+        """(count, its error, its weights in float64); count 0 even if that is already outside."""
+        if self.error(0) > radius or self.error(self.total) <= radius:
+            count = 0 if self.error(0) > radius else self.total
+            return count, self.error(count), self.ranking.weights(count)
+        inside = max(c for c, e in self.errors.items() if e <= radius)
+        outside = min(c for c, e in self.errors.items() if e > radius and c > inside)
+        tiny = 1e-12 * radius
+        brentq(lambda c: math.log(max(self.error(round(c)), tiny) / radius), inside, outside, xtol=0.5, maxiter=BRENT_STEPS, disp=False)
+        while True:  # what was evaluated on the way has narrowed the bracket to a few counts
+            inside = max(c for c, e in self.errors.items() if e <= radius)
+            outside = min(c for c, e in self.errors.items() if e > radius and c > inside)
+            if outside - inside == 1:
+                return inside, self.errors[inside], self.ranking.weights(inside)
+            self.error((inside + outside) // 2)
+
+
+def flat_order(scores: Tensor) -> Tensor:
+    """Positions of removal, (N, M) int64: 0 goes first. Smallest score first, ties by index."""
+    order = scores.flatten().argsort(stable=True)
+    position = torch.empty_like(order)
+    position[order] = torch.arange(len(order), device=order.device)
+    return position.reshape(scores.shape)

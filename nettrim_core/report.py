@@ -1,0 +1,156 @@
+"""What a pruning did, as plain data: the only thing that charts, tables and files read."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+Z95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One pruned layer. Weights and biases are counted apart; zeros are exact zeros.
+
+    discrepancy: ||act(U'X) - Y||_F / ||Y||_F on the layer's own problem (dense inputs; pruned ones in a cascade).
+    epsilon, radius: the tolerance asked for, relative and absolute; in a cascade epsilon is radius / ||Y||_F.
+    gap, violation: the certificate (relative duality gap, and violation relative to the radius); gap is None for
+        methods that have none.
+    bound, error: promised and measured ||Y^ - Y||_F at this layer's output, inside the pruned network, on the
+        calibration inputs; output_norm is ||Y||_F there. bound is None with the reason in notes.
+    bound_is_estimate: the constraint saw only a sample of the layer's patches.
+    columns, columns_total: samples (patches of a convolution) the problem used, and how many there are.
+    """
+
+    name: str
+    kind: str
+    inputs: int
+    outputs: int
+    relu: bool
+    weights: int
+    weight_zeros: int
+    dead_weights: int
+    biases: int
+    bias_zeros: int
+    converged: bool
+    discrepancy: float
+    epsilon: float
+    radius: float
+    gap: float | None
+    violation: float | None
+    iterations: int | None
+    seconds: float
+    columns: int
+    columns_total: int
+    error: float
+    output_norm: float
+    bound: float | None
+    bound_is_estimate: bool
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sparsity(self) -> float:
+        """Zeros among the layer's weights, its bias left out."""
+        return self.weight_zeros / self.weights
+
+    @property
+    def bias_sparsity(self) -> float:
+        return self.bias_zeros / self.biases if self.biases else 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """A pruned network. ``sparsity`` is over the weights (not biases) of the pruned layers.
+
+    network_weights, network_zeros: over every weight of the network, pruned or not, biases left out.
+    accuracy figures are fractions of ``test_samples`` labelled samples, or None if none were given.
+    output_error: ||Z^ - Z||_F / ||Z||_F of the network's outputs on the calibration inputs.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    cascade: dict[str, float] | None
+    samples: int
+    seed: int
+    layers: list[LayerReport]
+    skipped: list[tuple[str, str]]
+    network_weights: int
+    network_zeros: int
+    output_error: float
+    accuracy: float | None = None
+    accuracy_before: float | None = None
+    test_samples: int = 0
+
+    @property
+    def sparsity(self) -> float:
+        return sum(layer.weight_zeros for layer in self.layers) / sum(layer.weights for layer in self.layers)
+
+    @property
+    def network_sparsity(self) -> float:
+        return self.network_zeros / self.network_weights
+
+    @property
+    def converged(self) -> bool:
+        return all(layer.converged for layer in self.layers)
+
+    @property
+    def seconds(self) -> float:
+        return sum(layer.seconds for layer in self.layers)
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float] | None:
+        """95 % interval of the accuracy after pruning."""
+        return None if self.accuracy is None else wilson(self.accuracy, self.test_samples)
+
+    @property
+    def accuracy_before_interval(self) -> tuple[float, float] | None:
+        return None if self.accuracy_before is None else wilson(self.accuracy_before, self.test_samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; numbers that are not finite become None, which JSON can carry."""
+        data = dataclasses.asdict(self)
+        data |= {
+            "sparsity": self.sparsity,
+            "sparsity_denominator": "weights of the pruned layers, biases left out",
+            "network_sparsity": self.network_sparsity,
+            "accuracy_interval": self.accuracy_interval,
+            "accuracy_before_interval": self.accuracy_before_interval,
+        }
+        for layer, entry in zip(self.layers, data["layers"], strict=True):
+            entry |= {"sparsity": layer.sparsity, "bias_sparsity": layer.bias_sparsity}
+        return _finite(data)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Report:
+        """The report that :meth:`to_dict` wrote; derived entries are recomputed, not read."""
+        layers = [LayerReport(**_known(LayerReport, entry)) for entry in data["layers"]]
+        skipped = [(name, reason) for name, reason in data["skipped"]]
+        return cls(**_known(cls, data) | {"layers": layers, "skipped": skipped})
+
+
+def wilson(fraction: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion seen in n trials (E. B. Wilson, JASA 22, 1927)."""
+    centre = (fraction + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * math.sqrt(fraction * (1 - fraction) / n + Z95**2 / (4 * n**2))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def _known(cls: Any, data: dict[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in dataclasses.fields(cls)}
+    return {key: value for key, value in data.items() if key in names}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value
