@@ -6,15 +6,18 @@
 """
 
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
+from nettrim_core.export import export
 from nettrim_core.methods import LOBS, METHODS, ExactOBS, Magnitude, NetTrim
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import Cascade, prune
+from nettrim_core.recipe import EPSILONS, coarse_to_fine
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.sweep import sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "EPSILONS",
     "LOBS",
     "METHODS",
     "Bundle",
@@ -27,7 +30,9 @@ __all__ = [
     "Method",
     "NetTrim",
     "Report",
+    "coarse_to_fine",
     "discrepancy",
+    "export",
     "load_bundle",
     "prune",
     "sample_names",

@@ -24,7 +24,7 @@ from torch import Tensor
 from nettrim_core.certificate import Certificate, certify
 from nettrim_core.response import ResponseSet
 
-MAX_ITERATIONS = 6000
+MAX_ITERATIONS = 4000
 CHECK_EVERY = 20  # iterations between certificates: one costs about as much as two or three iterations
 OVER_RELAXATION = 1.7
 INPUT_SCALE = 0.3  # after scaling, the largest row of X has the norm 1 / INPUT_SCALE

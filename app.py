@@ -1,0 +1,47 @@
+"""Starts the studio: ``streamlit run app.py``.
+
+Run by a server this is an ASGI application that also serves the Plotly.js of the installed plotly package, so that
+no page needs the network; run as a script (in tests) it is the page itself. The main script lies inside pages/, beside
+the pages, because Streamlit takes a folder ``pages`` next to the main script for its older kind of navigation.
+"""
+
+import functools
+import gzip
+import runpy
+import sys
+from importlib import resources
+from pathlib import Path
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+ROOT = Path(__file__).resolve().parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))  # pages are imported as the package ``pages``
+
+
+@functools.lru_cache(1)
+def plotly_source() -> bytes:
+    return gzip.compress(resources.files("plotly").joinpath("package_data/plotly.min.js").read_bytes(), 6, mtime=0)
+
+
+async def plotly_js(_: Request) -> Response:
+    headers = {
+        "Content-Encoding": "gzip",
+        "Vary": "Accept-Encoding",
+        "Cache-Control": "public, max-age=31536000, immutable",  # its address carries the version
+    }
+    return Response(plotly_source(), media_type="text/javascript", headers=headers)
+
+
+if get_script_run_ctx(suppress_warning=True) is None:
+    import nettrim_core  # noqa: F401  (torch takes seconds to import: before the first visitor, not for them)
+
+    app = st.App("pages/_main.py", routes=[Route("/vendor/plotly.min.js", plotly_js)])
+    if __name__ == "__main__":
+        app.run()
+else:
+    runpy.run_path(str(ROOT / "pages" / "_main.py"))

@@ -1,0 +1,118 @@
+"""Take the pictures of the studio: ``python docs/screenshots.py [folder]`` (default docs/screenshots).
+
+Starts a server of its own, opens every page in the system's Chromium, light and dark, 1280 and 400 pixels wide, and
+writes one PNG each. The README's picture is explore-light-1280.png.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = {"explore": "/?model=lenet_300_100", "export": "/export?model=digits_mlp&eps=0.1&methods=nettrim"}
+
+
+def chromium() -> str:
+    """The system's Chromium (or $CHROMIUM); FileNotFoundError if there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise FileNotFoundError(f"no browser: none of {', '.join(names)} is on PATH and CHROMIUM is not set")
+    return found
+
+
+@contextlib.contextmanager
+def serving(log: Path) -> Iterator[str]:
+    """A server of the studio on a free port; its address."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.headless=true"]
+    command += ["--server.address=127.0.0.1", f"--server.port={port}"]
+    url = f"http://127.0.0.1:{port}"
+    with log.open("w") as output:  # a file, not a pipe: a full pipe would stop the server
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
+        try:
+            deadline = time.monotonic() + 90
+            while not healthy(url):
+                if server.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def healthy(url: str) -> bool:
+    try:  # the body, not the status: any address answers 200
+        return urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read() == b"ok"
+    except OSError:
+        return False
+
+
+def settle(page: Page) -> None:
+    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
+    page.wait_for_selector(".stMain h1", timeout=60_000)
+
+
+def take(page: Page, name: str, url: str, target: Path) -> None:
+    page.goto(url)
+    settle(page)
+    if name == "explore":
+        page.wait_for_selector('.ntk[data-state="ready"]', timeout=30_000)
+    else:
+        page.get_by_role("button", name="Prepare the files").click()
+        page.get_by_role("heading", name="Checked").wait_for(timeout=90_000)
+    settle(page)
+    page.wait_for_timeout(700)  # images and fonts
+    height = page.evaluate("() => document.querySelector('.stMain').scrollHeight")
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": max(700, height + 20)})  # type: ignore[index]
+    page.wait_for_timeout(700)
+    page.screenshot(path=str(target))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = ROOT / ".cache" / "screenshots.log"
+    log.parent.mkdir(exist_ok=True)
+    with serving(log) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        for scheme in ("light", "dark"):
+            for width in (1280, 400):
+                for name, path in PAGES.items():
+                    context = browser.new_context(
+                        viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
+                    )
+                    take(context.new_page(), name, url + path, folder / f"{name}-{scheme}-{width}.png")
+                    context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A pool of one worker process: jobs wait their turn, stream their answers, and are cancelled by killing the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+class Status(Enum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+@dataclass(eq=False)
+class Job:
+    """A request to :mod:`nettrim_core.worker`; ``on_answer`` gets each answer, in the pool's thread.
+
+    total: how many answers are expected; done: how many came; error: why it failed, one sentence.
+    """
+
+    request: dict[str, Any]
+    total: int
+    on_answer: Callable[[dict[str, Any]], None]
+    status: Status = Status.QUEUED
+    done: int = 0
+    error: str = ""
+    _cancel: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    @property
+    def active(self) -> bool:
+        return self.status in (Status.QUEUED, Status.RUNNING)
+
+    def cancel(self) -> None:
+        """Stop now; answers that have come stay. Does nothing to a job that has ended."""
+        self._cancel()
+
+
+class Pool:
+    """Jobs run one at a time, in the order they came. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[Job] = queue.Queue()
+        self._process: subprocess.Popen[str] | None = None
+        threading.Thread(target=self._run, name="nettrim-pool", daemon=True).start()
+
+    def submit(self, job: Job) -> Job:
+        job._cancel = lambda: self._cancel(job)
+        self._queue.put(job)
+        return job
+
+    def ahead_of(self, job: Job) -> int:
+        """How many jobs are to end before this one starts."""
+        if job.status is not Status.QUEUED:
+            return 0
+        with self._queue.mutex:
+            waiting = list(self._queue.queue)
+        return 1 + sum(other.active for other in waiting[: waiting.index(job)]) if job in waiting else 0
+
+    def close(self) -> None:
+        """End the worker process."""
+        with self._lock:
+            self._kill()
+
+    def _cancel(self, job: Job) -> None:
+        with self._lock:
+            if not job.active:
+                return
+            running, job.status = job.status is Status.RUNNING, Status.CANCELLED
+            if running:
+                self._kill()
+                self._start()  # so that the next job finds a warm worker
+
+    def _start(self) -> subprocess.Popen[str]:
+        """The living worker; needs the lock."""
+        if self._process is None or self._process.poll() is not None:
+            root = str(Path(__file__).resolve().parents[1])
+            path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "nettrim_core.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        return self._process
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _run(self) -> None:
+        with self._lock:
+            self._start()
+        while True:
+            job = self._queue.get()
+            with self._lock:
+                if job.status is Status.CANCELLED:
+                    continue
+                job.status = Status.RUNNING
+                process = self._start()
+            try:
+                self._serve(job, process)
+            except (OSError, ValueError) as error:  # a broken pipe, or a line cut off
+                self._end(job, Status.FAILED, f"the worker process cannot be understood or reached: {error}")
+
+    def _serve(self, job: Job, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps(job.request) + "\n")
+        process.stdin.flush()
+        for line in process.stdout:
+            if job.status is Status.CANCELLED:
+                return
+            answer = json.loads(line)
+            if "error" in answer:
+                return self._end(job, Status.FAILED, answer["error"])
+            if "done" in answer:
+                return self._end(job, Status.DONE)
+            job.on_answer(answer)
+            job.done += 1
+        self._end(job, Status.FAILED, "the worker process ended unexpectedly, perhaps for lack of memory; fewer samples may help")
+
+    def _end(self, job: Job, status: Status, error: str = "") -> None:
+        with self._lock:
+            if job.status is Status.RUNNING:
+                job.status, job.error = status, error

@@ -1,0 +1,73 @@
+"""A recipe: the plain data that fixes a sweep's results. Pages, workers and stored files speak of results by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nettrim_core.bundle import Bundle
+from nettrim_core.methods import METHODS
+from nettrim_core.problem import Method
+from nettrim_core.prune import Cascade, Network
+
+# The knob's stops: 25 tolerances, logarithmic from .005 to .7.
+EPSILONS: tuple[float, ...] = tuple(float(f"{e:.4g}") for e in np.geomspace(0.005, 0.7, 25))
+SAMPLES = 1000  # calibration inputs unless said otherwise: enough for every sample model, seconds for each
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """bundle: a sample's name or a path; layers: which to prune; cascade: its rules, None for parallel;
+    samples: calibration inputs, drawn from the bundle's training rows with seed."""
+
+    bundle: str
+    layers: tuple[str, ...]
+    cascade: Cascade | None = None
+    samples: int = SAMPLES
+    seed: int = 0
+
+    def key(self) -> str:
+        """Canonical text: equal recipes have equal keys."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+        cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
+        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, int(data["samples"]), int(data["seed"]))
+
+    def network(self, bundle: Bundle) -> Network:
+        """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""
+        inputs = bundle.calibration_sample(self.samples, self.seed)
+        return Network(bundle.model, inputs, list(self.layers), bundle.validation, seed=self.seed)
+
+
+def method_key(name: str, method: Method) -> str:
+    """A method and its settings without epsilon: what a whole curve has in common."""
+    settings = dataclasses.asdict(method)  # type: ignore[call-overload]
+    settings.pop("epsilon")
+    return json.dumps([name, settings], sort_keys=True)
+
+
+def method_from(name: str, settings: dict[str, Any]) -> Method:
+    """The method of this name with some settings changed; ValueError for an unknown name, setting or value."""
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; known methods: {', '.join(METHODS)}")
+    known = {f.name for f in dataclasses.fields(METHODS[name])}
+    if unknown := set(settings) - known:
+        raise ValueError(f"{name} has no setting {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}")
+    return dataclasses.replace(METHODS[name], **settings)
+
+
+def coarse_to_fine(epsilons: Sequence[float]) -> list[float]:
+    """The same epsilons, every fourth first, then every second, then the rest; each pass from large to small."""
+    ordered = sorted(epsilons, reverse=True)
+    passes = [ordered[0::4], ordered[2::4], ordered[1::2]]
+    return [epsilon for part in passes for epsilon in part]

@@ -1,0 +1,148 @@
+"""Points of a sweep as plain data, and a file of them: reports, masks, decision regions, but no weights.
+
+The file is an .npz of arrays without objects: it is read with ``allow_pickle=False``.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nettrim_core.bundle import Bundle
+from nettrim_core.capture import steps_of, weights_of
+from nettrim_core.recipe import Recipe
+from nettrim_core.report import Report
+
+REGION_SIDE = 96  # cells along each side of a map of decision regions
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One pruned network of a sweep.
+
+    masks: for each pruned layer the packed bits of U != 0 without the bias row, (inputs, outputs) in C order.
+    regions: (side, side) uint8 predicted class over the plane of a network with two inputs, else None.
+    """
+
+    method: str
+    epsilon: float
+    report: Report
+    masks: dict[str, np.ndarray]
+    regions: np.ndarray | None
+
+    @property
+    def key(self) -> str:
+        """Method, settings and epsilon: with the recipe, what this point is the result of."""
+        return point_key(method_key_of(self.report, self.method), self.epsilon)
+
+    def mask(self, layer: str) -> np.ndarray:
+        """(inputs, outputs) bool: which weights of a layer are left."""
+        entry = next(entry for entry in self.report.layers if entry.name == layer)
+        bits = np.unpackbits(self.masks[layer], count=entry.inputs * entry.outputs)
+        return bits.reshape(entry.inputs, entry.outputs).astype(bool)
+
+    def to_json(self) -> str:
+        masks = {name: base64.b64encode(bits.tobytes()).decode() for name, bits in self.masks.items()}
+        regions = None if self.regions is None else base64.b64encode(self.regions.tobytes()).decode()
+        data = {"method": self.method, "epsilon": self.epsilon, "report": self.report.to_dict(), "masks": masks, "regions": regions}
+        return json.dumps(data, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Point:
+        masks = {name: np.frombuffer(base64.b64decode(bits), np.uint8) for name, bits in data["masks"].items()}
+        regions = None
+        if data["regions"] is not None:
+            regions = np.frombuffer(base64.b64decode(data["regions"]), np.uint8).reshape(REGION_SIDE, REGION_SIDE)
+        return cls(data["method"], float(data["epsilon"]), Report.from_dict(data["report"]), masks, regions)
+
+
+def point_key(curve: str, epsilon: float) -> str:
+    return f"{curve}@{epsilon!r}"
+
+
+def method_key_of(report: Report, name: str) -> str:
+    settings = {key: value for key, value in report.settings.items() if key != "epsilon"}
+    return json.dumps([name, settings], sort_keys=True)
+
+
+def make_point(name: str, epsilon: float, pruned: nn.Sequential, report: Report, bundle: Bundle) -> Point:
+    """The point of one result of a sweep."""
+    layers = {entry.name for entry in report.layers}
+    masks = {}
+    for step in steps_of(pruned):
+        if step.name in layers:
+            assert isinstance(step.module, nn.Linear | nn.Conv2d)
+            U = weights_of(step.module)
+            kept = (U[:-1] if step.module.bias is not None else U) != 0
+            masks[step.name] = np.packbits(kept.cpu().numpy())
+    return Point(name, epsilon, report, masks, decision_regions(pruned, bundle))
+
+
+def region_axes(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the cells of a map of decision regions: a little more than the validation points' box."""
+    points = bundle.validation[0].numpy()
+    low, high = points.min(0), points.max(0)
+    margin = 0.05 * (high - low)
+    x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], REGION_SIDE, dtype=np.float32) for i in (0, 1))
+    return x, y
+
+
+@torch.no_grad()
+def decision_regions(model: nn.Module, bundle: Bundle) -> np.ndarray | None:
+    """(side, side) uint8: the predicted class over the plane, rows along the second input; None unless there are two."""
+    if bundle.calibration.shape[1:] != (2,):
+        return None
+    x, y = region_axes(bundle)
+    grid = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    classes: Tensor = model(torch.from_numpy(grid)).argmax(1)
+    return classes.to(torch.uint8).numpy().reshape(REGION_SIDE, REGION_SIDE)
+
+
+def save_points(path: Path, recipe: Recipe, fingerprint: str, points: Iterable[Point]) -> None:
+    """Write the points of one recipe; ``fingerprint`` is the bundle's."""
+    points = list(points)
+    header = {
+        "recipe": recipe.to_dict(),
+        "fingerprint": fingerprint,
+        "points": [{"method": p.method, "epsilon": p.epsilon, "report": p.report.to_dict()} for p in points],
+    }
+    arrays = {f"mask_{name}": np.stack([p.masks[name] for p in points]) for name in points[0].masks}
+    if points[0].regions is not None:
+        arrays["regions"] = np.stack([p.regions for p in points if p.regions is not None])
+    text = np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8)
+    np.savez_compressed(path, allow_pickle=False, header=text, **arrays)
+
+
+def load_points(path: Path, fingerprint: str) -> tuple[Recipe, list[Point]]:
+    """The recipe and points of a file, or ValueError if it is damaged or belongs to other weights or data."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            if header["fingerprint"] != fingerprint:
+                raise ValueError("it was made for other weights or data; compute it again")
+            masks = {key.removeprefix("mask_"): arrays[key] for key in arrays.files if key.startswith("mask_")}
+            regions = arrays["regions"] if "regions" in arrays.files else None
+            points = [
+                Point(
+                    entry["method"],
+                    float(entry["epsilon"]),
+                    Report.from_dict(entry["report"]),
+                    {name: bits[i] for name, bits in masks.items()},
+                    None if regions is None else regions[i],
+                )
+                for i, entry in enumerate(header["points"])
+            ]
+            return Recipe.from_dict(header["recipe"]), points
+    except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: cannot be used as a stored sweep: {error}") from error
+
+

@@ -1,0 +1,99 @@
+"""The child process that solves: requests come in and answers go out as lines of JSON.
+
+Sweeps run here (``python -m nettrim_core.worker``) and not in the server, so that a page stays responsive and a
+cancel is a kill.
+
+    {"recipe": {...}, "curves": [{"method": "nettrim", "settings": {...}, "epsilons": [...]}, ...]}
+        -> {"point": {...}} for every result as it finishes, then {"done": true}
+    {"recipe": {...}, "export": {"method": "nettrim", "settings": {..., "epsilon": 0.1}}}
+        -> {"files": {name: base64}, "checks": [...]}, then {"done": true}
+
+A request that cannot be met is answered with {"error": "one sentence"}.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nettrim_core.bundle import Bundle, load_bundle
+from nettrim_core.export import export
+from nettrim_core.prune import prune
+from nettrim_core.recipe import Recipe, coarse_to_fine, method_from
+from nettrim_core.record import Point, make_point
+
+load_bundle_once = lru_cache(maxsize=2)(load_bundle)
+
+
+def solve(recipe: Recipe, curves: list[dict[str, Any]], bundle: Bundle) -> Iterator[Point]:
+    """The points of every curve, coarse to fine, the methods in turn, so that all curves take shape together."""
+    network = recipe.network(bundle)
+    waiting = []
+    for curve in curves:
+        order = coarse_to_fine(curve["epsilons"])
+        method = method_from(curve["method"], curve["settings"])
+        waiting.append((curve["method"], iter(order), network.points(method, order, recipe.cascade or False)))
+    while waiting:
+        for entry in list(waiting):
+            name, order, points = entry
+            epsilon = next(order, None)
+            if epsilon is None:
+                waiting.remove(entry)
+                continue
+            pruned, report = next(points)
+            yield make_point(name, epsilon, pruned, report, bundle)
+
+
+def make_files(recipe: Recipe, wanted: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """The exported files of one pruned network, judged on the test rows, and what was checked of them."""
+    method = method_from(wanted["method"], wanted["settings"])
+    inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
+    pruned, report = prune(
+        bundle.model, inputs, method, list(recipe.layers), recipe.cascade or False, bundle.test, seed=recipe.seed
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        checks = export(pruned, report, folder)
+        files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(Path(folder).iterdir())}
+    return {"files": files, "checks": checks}
+
+
+def answers(request: dict[str, Any]) -> Iterator[str]:
+    """The answer lines of one request."""
+    recipe = Recipe.from_dict(request["recipe"])
+    bundle = load_bundle_once(recipe.bundle)
+    if "export" in request:
+        yield json.dumps(make_files(recipe, request["export"], bundle))
+    else:
+        for point in solve(recipe, request["curves"], bundle):
+            yield f'{{"point": {point.to_json()}}}'
+    yield '{"done": true}'
+
+
+def serve(lines: Iterable[str]) -> Iterator[str]:
+    """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken."""
+    for line in lines:
+        try:
+            yield from answers(json.loads(line))
+        except (ValueError, RuntimeError, MemoryError) as error:
+            yield json.dumps({"error": f"{error}"})
+
+
+def main() -> None:
+    os.nice(5)  # the page's own process goes first
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    for answer in serve(sys.stdin):
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

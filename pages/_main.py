@@ -1,0 +1,20 @@
+"""Navigation: every page of the studio and its address."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+HERE = Path(__file__).resolve().parent
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))
+
+st.set_page_config(page_title="Net-Trim studio", page_icon="✂️", layout="centered")
+page = st.navigation(
+    [
+        st.Page(HERE / "explore.py", title="Explore", default=True),
+        st.Page(HERE / "export.py", title="Export", url_path="export"),
+    ],
+    position="top",
+)
+page.run()

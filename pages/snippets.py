@@ -1,0 +1,122 @@
+"""The Python that makes what a page shows, with the public API alone. Each snippet runs as it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from nettrim_core.methods import METHODS
+from nettrim_core.prune import Cascade
+from nettrim_core.recipe import EPSILONS
+from pages.state import Choice
+
+
+def method_source(choice: Choice, name: str, epsilon: float | None = None) -> str:
+    """An expression for a method with this choice's settings, such as ``NetTrim(epsilon=0.1, tol=0.0001)``."""
+    method: Any = choice.method(name)
+    if epsilon is not None:
+        method = dataclasses.replace(method, epsilon=epsilon)
+    changed = {
+        f.name: getattr(method, f.name) for f in dataclasses.fields(method) if getattr(method, f.name) != f.default
+    }
+    if epsilon is not None:
+        changed = {"epsilon": epsilon, **changed}
+    return f"{type(method).__name__}({', '.join(f'{key}={value!r}' for key, value in changed.items())})"
+
+
+def _cascade_source(choice: Choice) -> str:
+    rules = choice.recipe().cascade
+    if rules is None:
+        return "False"
+    if rules == Cascade():
+        return "True"
+    return f"Cascade(gamma={rules.gamma!r}, kappa={rules.kappa!r})"
+
+
+def _imports(choice: Choice, *names: str) -> str:
+    used = {type(METHODS[name]).__name__ for name in choice.methods} | set(names) | {"load_bundle"}
+    if "Cascade(" in _cascade_source(choice):
+        used.add("Cascade")
+    ordered = sorted(used, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    return f"from nettrim_core import {', '.join(ordered)}\n"
+
+
+def _setup(choice: Choice) -> str:
+    return (
+        f'\nbundle = load_bundle("{choice.model}")\n'
+        f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
+        f"layers = {list(choice.layers)!r}\n"
+    )
+
+
+def curves(choice: Choice) -> str:
+    """Every point of the curves, printed as they finish."""
+    grid = "EPSILONS" if choice.eps in EPSILONS else f"[*EPSILONS, {choice.eps!r}]"
+    methods = "".join(f"    {method_source(choice, name)},\n" for name in choice.methods)
+    return (
+        _imports(choice, "EPSILONS", "coarse_to_fine", "sweep")
+        + _setup(choice)
+        + f"methods = [\n{methods}]\n"
+        + f"for name, epsilon, pruned, report in sweep(\n"
+        f"    bundle.model, inputs, methods, coarse_to_fine({grid}), layers,\n"
+        f"    cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        "):\n"
+        '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
+    )
+
+
+def at_epsilon(choice: Choice) -> str:
+    """Each method at the knob's epsilon: the network's figures and the layers'."""
+    methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
+    return (
+        _imports(choice, "prune")
+        + _setup(choice)
+        + f"for method in [\n{methods}]:\n"
+        + "    pruned, report = prune(\n"
+        f"        bundle.model, inputs, method, layers,\n"
+        f"        cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        "    )\n"
+        '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
+        "    for layer in report.layers:\n"
+        '        print(f"  {layer.name}: {layer.sparsity:.1%} zeros, discrepancy {layer.discrepancy:.3f} of {layer.epsilon:.3f}")\n'
+    )
+
+
+def sight(choice: Choice) -> str:
+    """What is left of the first chosen layer's weights, input by input, for the first method."""
+    method = method_source(choice, choice.methods[0], choice.eps)
+    return (
+        _imports(dataclasses.replace(choice, methods=choice.methods[:1]), "prune")
+        + _setup(choice)
+        + "pruned, report = prune(\n"
+        f"    bundle.model, inputs, {method}, layers,\n"
+        f"    cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        ")\n"
+        "first = pruned.get_submodule(layers[0]).weight\n"
+        "left = (first != 0).sum(0)  # weights left, for every input of the layer\n"
+        'print(f"{int((left > 0).sum())} of {left.numel()} inputs are still used")\n'
+    )
+
+
+def exported(choice: Choice, name: str) -> str:
+    """The exported files."""
+    method = method_source(choice, name, choice.eps)
+    return (
+        _imports(dataclasses.replace(choice, methods=(name,)), "export", "prune")
+        + _setup(choice)
+        + "pruned, report = prune(\n"
+        f"    bundle.model, inputs, {method}, layers,\n"
+        f"    cascade={_cascade_source(choice)}, test=bundle.test, seed={choice.seed},\n"
+        ")\n"
+        'for check in export(pruned, report, "pruned"):\n'
+        "    print(check)\n"
+    )
+
+
+def loaded(choice: Choice) -> str:
+    """How to load the exported weights in plain torch, without this project."""
+    return (
+        "from safetensors.torch import load_file\n\n"
+        "model = ...  # your own network, built as before it was trained\n"
+        'model.load_state_dict(load_file("model.safetensors"), strict=True)\n'
+    )

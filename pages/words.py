@@ -1,0 +1,55 @@
+"""What happened, in sentences: for a reader who has never heard of Net-Trim."""
+
+from __future__ import annotations
+
+from nettrim_core.record import Point
+from nettrim_core.report import Report
+from pages.state import METHOD_TITLES
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def sentence(point: Point) -> str:
+    """One sentence about one method at one epsilon (Markdown)."""
+    report = point.report
+    text = f"**{METHOD_TITLES.get(point.method, point.method)}** sets {percent(report.sparsity)} of the weights to zero"
+    if report.accuracy is not None and report.accuracy_before is not None:
+        lost = 100 * (report.accuracy_before - report.accuracy)
+        change = "as many as before" if abs(lost) < 0.05 else f"{abs(lost):.1f} points {'fewer' if lost > 0 else 'more'} than before"
+        text += f" and gets {percent(report.accuracy)} of the validation samples right, {change}"
+    return f"{text}; {_promise(report)}."
+
+
+def _promise(report: Report) -> str:
+    failed = [layer for layer in report.layers if not layer.converged]
+    if failed:
+        gaps = [layer.gap for layer in failed if layer.gap is not None]
+        worst = f" (duality gap {max(gaps):.1g})" if gaps else ""
+        names = ", ".join(layer.name for layer in failed)
+        return f"it did not reach what was asked in {names}{worst}: try a larger epsilon or a larger tolerance"
+    gaps = [layer.gap for layer in report.layers if layer.gap is not None]
+    if gaps:
+        tolerance = report.settings["tol"]
+        return f"every layer is certified: its weights are, in l1 norm, within {percent(tolerance, 2)} of the smallest possible"
+    worst = max(report.layers, key=lambda layer: layer.discrepancy)
+    return f"the largest change of a layer's own response is {percent(worst.discrepancy)}, in {worst.name}"
+
+
+def verdict(points: list[Point]) -> str:
+    """Who removes most and who keeps most, in one sentence; empty with fewer than two methods."""
+    if len(points) < 2:
+        return ""
+    title = METHOD_TITLES
+    sparsest = max(points, key=lambda p: p.report.sparsity)
+    text = f"At this tolerance {title.get(sparsest.method, sparsest.method)} removes most"
+    judged = [p for p in points if p.report.accuracy is not None]
+    if judged:
+        best = max(judged, key=lambda p: p.report.accuracy or 0.0)
+        text += (
+            " and also keeps the most accuracy"
+            if best is sparsest
+            else f", {title.get(best.method, best.method)} keeps the most accuracy"
+        )
+    return text + ". Fewer zeros at the same tolerance do not make a method worse: compare accuracy at equal zeros on the chart."
