@@ -1,8 +1,8 @@
 """Net-Trim and Layer-wise Optimal Brain Surgeon on any ReLU network, with proof.
 
-    from nettrim_core import NetTrim, load_bundle, prune
-    bundle = load_bundle("digits_mlp")
-    pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), test=bundle.test)
+from nettrim_core import NetTrim, load_bundle, prune
+bundle = load_bundle("digits_mlp")
+pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), test=bundle.test)
 """
 
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle

@@ -106,7 +106,9 @@ def describe(model: nn.Sequential) -> list[dict[str, Any]]:
     for name, module in model.named_children():
         kind = type(module).__name__
         if LAYER_TYPES.get(kind, (None,))[0] is not type(module):
-            raise ValueError(f"layer {name!r} is a {kind}, which a bundle cannot describe; known: {', '.join(LAYER_TYPES)}")
+            raise ValueError(
+                f"layer {name!r} is a {kind}, which a bundle cannot describe; known: {', '.join(LAYER_TYPES)}"
+            )
         arguments = {}
         for argument in LAYER_TYPES[kind][1]:
             value = getattr(module, argument)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from nettrim_core.problem import GAMMA, LayerProblem
 
@@ -148,7 +148,7 @@ def _patches(layer: nn.Conv2d, images: Tensor, columns: Tensor | None) -> Tensor
     """(C kh kw, patches): the im2col matrix, image by image, position by position."""
     parts, seen = [], 0
     for batch in images.split(IMAGES_AT_A_TIME):
-        unfolded = F.unfold(_pad(layer, batch), layer.kernel_size, layer.dilation, 0, layer.stride)
+        unfolded = functional.unfold(_pad(layer, batch), layer.kernel_size, layer.dilation, 0, layer.stride)
         flat = unfolded.transpose(0, 1).flatten(1)
         if columns is not None:
             here = columns[(columns >= seen) & (columns < seen + flat.shape[1])] - seen
@@ -165,7 +165,7 @@ def _maps(output: Tensor, columns: Tensor | None) -> Tensor:
 
 def _pad(layer: nn.Conv2d, images: Tensor) -> Tensor:
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return F.pad(images, layer._reversed_padding_repeated_twice, mode=mode)
+    return functional.pad(images, layer._reversed_padding_repeated_twice, mode=mode)
 
 
 @torch.no_grad()
@@ -178,12 +178,14 @@ def operator_norm(layer: Layer, inputs: Tensor) -> float:
     if isinstance(layer, nn.Linear):
         return float(torch.linalg.matrix_norm(layer.weight.double(), 2))
     weight = layer.weight.double()
-    v = torch.randn(1, *inputs.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(weight.device)
+    v = torch.randn(1, *inputs.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
+        weight.device
+    )
     norm = 0.0
     for _ in range(POWER_ITERATIONS):
         v = v.requires_grad_()
         with torch.enable_grad():
-            response = F.conv2d(_pad(layer, v), weight, None, layer.stride, 0, layer.dilation)
+            response = functional.conv2d(_pad(layer, v), weight, None, layer.stride, 0, layer.dilation)
             energy = response.square().sum() / 2
             (gradient,) = torch.autograd.grad(energy, v)  # A'Av
         size = float(torch.linalg.vector_norm(gradient))

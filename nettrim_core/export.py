@@ -38,14 +38,16 @@ def _check_weights(model: nn.Module, report: Report, path: Path) -> str:
     for key, value in fresh.state_dict().items():
         if not torch.equal(value, wanted[key]):
             raise ValueError(f"{path}: {key} differs from the pruned network after loading")
-    modules = dict(fresh.named_modules())
+    loaded = fresh.state_dict()
     for layer in report.layers:
-        weight = modules[layer.name].weight
-        zeros = int((weight == 0).sum())
+        zeros = int((loaded[f"{layer.name}.weight"] == 0).sum())
         if zeros != layer.weight_zeros:
-            raise ValueError(f"{path}: {layer.name} has {zeros} zeros after loading; the report says {layer.weight_zeros}")
+            raise ValueError(
+                f"{path}: {layer.name} has {zeros} zeros after loading; the report says {layer.weight_zeros}"
+            )
     total = sum(layer.weight_zeros for layer in report.layers)
-    return f"{path.name} was loaded again with strict=True: every tensor equal bit for bit, {total:,} exact zeros as reported"
+    equal = "every tensor equal bit for bit"
+    return f"{path.name} was loaded again with strict=True: {equal}, {total:,} exact zeros as reported"
 
 
 def _check_report(report: Report, path: Path) -> str:

@@ -119,20 +119,25 @@ class Pool:
                 self._end(job, Status.FAILED, f"the worker process cannot be understood or reached: {error}")
 
     def _serve(self, job: Job, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps(job.request) + "\n")
         process.stdin.flush()
         for line in process.stdout:
+            answer = json.loads(line)
             if job.status is Status.CANCELLED:
                 return
-            answer = json.loads(line)
             if "error" in answer:
-                return self._end(job, Status.FAILED, answer["error"])
+                self._end(job, Status.FAILED, answer["error"])
+                return
             if "done" in answer:
-                return self._end(job, Status.DONE)
+                self._end(job, Status.DONE)
+                return
             job.on_answer(answer)
             job.done += 1
-        self._end(job, Status.FAILED, "the worker process ended unexpectedly, perhaps for lack of memory; fewer samples may help")
+        self._end(
+            job, Status.FAILED, "the worker process ended unexpectedly, perhaps for lack of memory; try fewer samples"
+        )
 
     def _end(self, job: Job, status: Status, error: str = "") -> None:
         with self._lock:

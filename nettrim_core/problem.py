@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -86,27 +86,41 @@ class LayerProblem:
         for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
             if not isinstance(tensor, Tensor) or tensor.ndim != 2 or not tensor.is_floating_point():
                 shape = tuple(getattr(tensor, "shape", ()))
-                raise ValueError(f"{name} must be a two-dimensional float tensor; got {type(tensor).__name__} of shape {shape}")
+                raise ValueError(
+                    f"{name} must be a two-dimensional float tensor; got {type(tensor).__name__} of shape {shape}"
+                )
         (N, P), (M, PY), (NW, MW) = self.X.shape, self.Y.shape, self.W.shape
         if PY != P:
-            raise ValueError(f"X has {P} samples (columns) but Y has {PY}: both are (features, samples); is one transposed?")
+            raise ValueError(
+                f"X has {P} samples (columns) but Y has {PY}: both are (features, samples); is one transposed?"
+            )
         if (NW, MW) != (N, M):
             raise ValueError(
                 f"W is {NW} x {MW} but X has {N} rows and Y has {M}: W must be (inputs, outputs) = ({N}, {M}); "
                 "torch stores (outputs, inputs), and a bias is one more row of W and X"
             )
         if min(N, M, P) == 0:
-            raise ValueError(f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1")
+            raise ValueError(
+                f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1"
+            )
         for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
             if bad := int((~torch.isfinite(tensor)).sum()):
-                raise ValueError(f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?")
+                raise ValueError(
+                    f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?"
+                )
         if self.bias and not bool((self.X[-1] == 1).all()):
-            raise ValueError("bias=True, but the last row of X is not all ones; append the row of ones or pass bias=False")
+            raise ValueError(
+                "bias=True, but the last row of X is not all ones; append the row of ones or pass bias=False"
+            )
         if self.relu and bool((self.Y < 0).any()):
             low = float(self.Y.min())
-            raise ValueError(f"Y has negative entries (least {low:g}) but relu=True: Y is the output after the ReLU, so >= 0")
+            raise ValueError(
+                f"Y has negative entries (least {low:g}) but relu=True: Y is the output after the ReLU, so >= 0"
+            )
         if self.gamma is not None and not self.gamma > 0:
-            raise ValueError(f"gamma = {self.gamma!r} must be positive or None (at least 1 keeps the trained weights feasible)")
+            raise ValueError(
+                f"gamma = {self.gamma!r} must be positive or None (at least 1 keeps the trained weights feasible)"
+            )
 
     @cached_property
     def omega(self) -> Tensor:
@@ -150,6 +164,8 @@ class LayerResult:
 
 class Method(Protocol):
     """A frozen dataclass of a few settings. ``epsilon`` is the allowed discrepancy, relative to ||Y||_F."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def epsilon(self) -> float: ...

@@ -45,7 +45,9 @@ class Cascade(Settings):
         weights are no longer sure to be allowed.
     """
 
-    gamma: float = setting(GAMMA, 1, 10, help="slack on the squared error already made upstream, for later layers of a cascade")
+    gamma: float = setting(
+        GAMMA, 1, 10, help="slack on the squared error already made upstream, for later layers of a cascade"
+    )
     kappa: float = setting(1.0, 0.01, 1, help="factor on the radius of the network's output layer in a cascade")
 
 
@@ -112,7 +114,7 @@ class _Selected:
             raise ValueError(f"layer {self.step.name!r}: {error}") from error
 
 
-_Solved = tuple[LayerProblem, LayerResult]
+Solved = tuple[LayerProblem, LayerResult]
 
 
 class Network:
@@ -152,7 +154,9 @@ class Network:
         reasons = {s.name: s.reason for s in self.steps}
         for name in layers:
             if name not in reasons:
-                raise ValueError(f"layers: there is no module {name!r}; layers that can be pruned: {', '.join(prunable)}")
+                raise ValueError(
+                    f"layers: there is no module {name!r}; layers that can be pruned: {', '.join(prunable)}"
+                )
             if reasons[name]:
                 raise ValueError(f"layers: {name!r} cannot be pruned: {reasons[name]}")
         if not layers:
@@ -167,7 +171,9 @@ class Network:
                 output = _run(step.module, signal)
             except (RuntimeError, ValueError, TypeError) as error:
                 shape = tuple(self.inputs.shape)
-                raise ValueError(f"inputs of shape {shape} do not fit the model: layer {step.name!r} says: {error}") from error
+                raise ValueError(
+                    f"inputs of shape {shape} do not fit the model: layer {step.name!r} says: {error}"
+                ) from error
             if step.name in wanted:
                 assert isinstance(step.module, nn.Linear | nn.Conv2d)
                 targets = output.relu() if step.relu else output
@@ -182,19 +188,22 @@ class Network:
     ) -> Iterator[tuple[nn.Sequential, Report]]:
         """One pruned network and report per epsilon, in the order given, as they finish."""
         epsilons = list(epsilons)
-        rules = (Cascade() if cascade else None) if isinstance(cascade, bool) else cascade
-        solve = self._parallel(method, epsilons) if rules is None else self._cascaded(method, epsilons, rules)
-        for epsilon, solved in zip(epsilons, solve, strict=True):
-            yield self._assemble(dataclasses.replace(method, epsilon=epsilon), solved, rules)  # type: ignore[type-var]
+        for epsilon, solved in zip(epsilons, self.solve(method, epsilons, cascade), strict=True):
+            yield self._assemble(dataclasses.replace(method, epsilon=epsilon), solved, _rules(cascade))
 
-    def _parallel(self, method: Method, epsilons: list[float]) -> Iterator[list[_Solved]]:
+    def solve(self, method: Method, epsilons: list[float], cascade: bool | Cascade = False) -> Iterator[list[Solved]]:
+        """Per epsilon the (problem, result) of every selected layer: what ``points`` assembles."""
+        rules = _rules(cascade)
+        return self._parallel(method, epsilons) if rules is None else self._cascaded(method, epsilons, rules)
+
+    def _parallel(self, method: Method, epsilons: list[float]) -> Iterator[list[Solved]]:
         problems = [s.problem(s.inputs) for s in self.selected]
         paths = [method.path(problem, epsilons) for problem in problems]
         for _ in epsilons:
             yield [(problem, next(path)) for problem, path in zip(problems, paths, strict=True)]
 
     @torch.no_grad()
-    def _cascaded(self, method: Method, epsilons: list[float], rules: Cascade) -> Iterator[list[_Solved]]:
+    def _cascaded(self, method: Method, epsilons: list[float], rules: Cascade) -> Iterator[list[Solved]]:
         first = self.selected[0].problem(self.selected[0].inputs)
         path = method.path(first, epsilons)
         for epsilon in epsilons:
@@ -209,7 +218,7 @@ class Network:
                 at = here.index
                 gamma = rules.gamma * (rules.kappa**2 if self._is_output(here) else 1.0)
                 problem = here.problem(signal, pruned_inputs=not torch.equal(signal, here.inputs), gamma=gamma)
-                solved.append((problem, dataclasses.replace(method, epsilon=epsilon).prune(problem)))  # type: ignore[type-var]
+                solved.append((problem, dataclasses.replace(method, epsilon=epsilon).prune(problem)))
             yield solved
 
     def _is_output(self, selected: _Selected) -> bool:
@@ -218,7 +227,7 @@ class Network:
         return not selected.step.relu and not any(True for s in later for _ in s.module.parameters())
 
     @torch.no_grad()
-    def _assemble(self, method: Method, solved: list[_Solved], rules: Cascade | None) -> tuple[nn.Sequential, Report]:
+    def _assemble(self, method: Method, solved: list[Solved], rules: Cascade | None) -> tuple[nn.Sequential, Report]:
         """Write the weights into a copy, run it, and put beside each other what was asked, promised and measured."""
         pruned = copy.deepcopy(self.model)
         steps = steps_of(pruned)
@@ -239,11 +248,13 @@ class Network:
             elif bound is not None and bound > 0:
                 stretch = operator_norm(step.module, signal) if step.reason is None else lipschitz(step.module)  # type: ignore[arg-type]
                 bound = None if stretch is None else bound * stretch
-                why_none = why_none or ("" if stretch else f"no bound: how far {step.name!r} can stretch an error is not known")
+                why_none = why_none or (
+                    "" if stretch else f"no bound: how far {step.name!r} can stretch an error is not known"
+                )
             signal = output
         report = Report(
             method=method_name(method),
-            settings=dataclasses.asdict(method),  # type: ignore[call-overload]
+            settings=dataclasses.asdict(method),
             cascade=None if rules is None else dataclasses.asdict(rules),
             samples=len(self.inputs),
             seed=self.seed,
@@ -270,7 +281,9 @@ class Network:
         return right / len(labels)
 
 
-def _layer_bound(selected: _Selected, step: Step, problem: LayerProblem, result: LayerResult, before: float, signal: Tensor) -> float:
+def _layer_bound(
+    selected: _Selected, step: Step, problem: LayerProblem, result: LayerResult, before: float, signal: Tensor
+) -> float:
     """A bound on ||Y^ - Y||_F after this layer, from the bound ``before`` on its inputs' error.
 
     Parallel (paper 1, Theorem 1, unnormalised): radius + ||U||_2 before.
@@ -288,7 +301,13 @@ def _layer_bound(selected: _Selected, step: Step, problem: LayerProblem, result:
 
 
 def _layer_report(
-    selected: _Selected, problem: LayerProblem, result: LayerResult, bound: float | None, estimate: bool, error: float, why_none: str
+    selected: _Selected,
+    problem: LayerProblem,
+    result: LayerResult,
+    bound: float | None,
+    estimate: bool,
+    error: float,
+    why_none: str,
 ) -> LayerReport:
     stats: Mapping[str, float] = result.stats
     zeros = result.U == 0
@@ -331,6 +350,10 @@ def _layer_report(
     )
 
 
+def _rules(cascade: bool | Cascade) -> Cascade | None:
+    return (Cascade() if cascade else None) if isinstance(cascade, bool) else cascade
+
+
 def _write(module: nn.Module, U: Tensor) -> None:
     assert isinstance(module, nn.Linear | nn.Conv2d)
     write_weights(module, U)
@@ -351,7 +374,11 @@ def _norm(tensor: Tensor) -> float:
 
 def _checked(inputs: Tensor, name: str) -> Tensor:
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.ndim < 2:
-        got = f"a {inputs.dtype} tensor of shape {tuple(inputs.shape)}" if isinstance(inputs, Tensor) else type(inputs).__name__
+        got = (
+            f"a {inputs.dtype} tensor of shape {tuple(inputs.shape)}"
+            if isinstance(inputs, Tensor)
+            else type(inputs).__name__
+        )
         raise ValueError(f"{name} must be a float tensor of shape (samples, ...); got {got}")
     if len(inputs) == 0:
         raise ValueError(f"{name} has no samples; at least 1 is needed")

@@ -22,7 +22,6 @@ from torch import Tensor
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, discrepancy
 from nettrim_core.response import ResponseSet, response_set
 
-
 BRENT_STEPS = 40
 
 
@@ -112,7 +111,14 @@ class _Search:
         inside = max(c for c, e in self.errors.items() if e <= radius)
         outside = min(c for c, e in self.errors.items() if e > radius and c > inside)
         tiny = 1e-12 * radius
-        brentq(lambda c: math.log(max(self.error(round(c)), tiny) / radius), inside, outside, xtol=0.5, maxiter=BRENT_STEPS, disp=False)
+        brentq(
+            lambda c: math.log(max(self.error(round(c)), tiny) / radius),
+            inside,
+            outside,
+            xtol=0.5,
+            maxiter=BRENT_STEPS,
+            disp=False,
+        )
         while True:  # what was evaluated on the way has narrowed the bracket to a few counts
             inside = max(c for c, e in self.errors.items() if e <= radius)
             outside = min(c for c, e in self.errors.items() if e > radius and c > inside)

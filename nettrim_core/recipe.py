@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Recipe:
 
 def method_key(name: str, method: Method) -> str:
     """A method and its settings without epsilon: what a whole curve has in common."""
-    settings = dataclasses.asdict(method)  # type: ignore[call-overload]
+    settings = dataclasses.asdict(method)
     settings.pop("epsilon")
     return json.dumps([name, settings], sort_keys=True)
 
@@ -66,7 +66,7 @@ def method_from(name: str, settings: dict[str, Any]) -> Method:
     return dataclasses.replace(METHODS[name], **settings)
 
 
-def coarse_to_fine(epsilons: Sequence[float]) -> list[float]:
+def coarse_to_fine(epsilons: Iterable[float]) -> list[float]:
     """The same epsilons, every fourth first, then every second, then the rest; each pass from large to small."""
     ordered = sorted(epsilons, reverse=True)
     passes = [ordered[0::4], ordered[2::4], ordered[1::2]]

@@ -53,7 +53,13 @@ class Point:
     def to_json(self) -> str:
         masks = {name: base64.b64encode(bits.tobytes()).decode() for name, bits in self.masks.items()}
         regions = None if self.regions is None else base64.b64encode(self.regions.tobytes()).decode()
-        data = {"method": self.method, "epsilon": self.epsilon, "report": self.report.to_dict(), "masks": masks, "regions": regions}
+        data = {
+            "method": self.method,
+            "epsilon": self.epsilon,
+            "report": self.report.to_dict(),
+            "masks": masks,
+            "regions": regions,
+        }
         return json.dumps(data, allow_nan=False)
 
     @classmethod
@@ -98,7 +104,7 @@ def region_axes(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def decision_regions(model: nn.Module, bundle: Bundle) -> np.ndarray | None:
-    """(side, side) uint8: the predicted class over the plane, rows along the second input; None unless there are two."""
+    """(side, side) uint8: predicted class over the plane, rows along the second input; None unless there are two."""
     if bundle.calibration.shape[1:] != (2,):
         return None
     x, y = region_axes(bundle)
@@ -144,5 +150,3 @@ def load_points(path: Path, fingerprint: str) -> tuple[Recipe, list[Point]]:
             return Recipe.from_dict(header["recipe"]), points
     except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be used as a stored sweep: {error}") from error
-
-

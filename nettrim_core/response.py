@@ -78,7 +78,9 @@ def response_set(problem: LayerProblem, epsilon: float) -> ResponseSet:
     """
     Y = problem.Y.double()
     if not problem.pruned_inputs:
-        return ResponseSet(torch.where(problem.omega, Y, torch.zeros_like(Y)), problem.omega, epsilon * problem.norm, problem.relu)
+        return ResponseSet(
+            torch.where(problem.omega, Y, torch.zeros_like(Y)), problem.omega, epsilon * problem.norm, problem.relu
+        )
     response = problem.W.double().T @ problem.X.double()
     if problem.gamma is None:
         radius = epsilon * problem.norm

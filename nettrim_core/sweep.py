@@ -33,7 +33,7 @@ def sweep(
     grid = list(epsilons)
     for _, method in chosen:
         for epsilon in grid:
-            dataclasses.replace(method, epsilon=epsilon)  # type: ignore[type-var]
+            dataclasses.replace(method, epsilon=epsilon)
     network = Network(model, inputs, layers, test, max_patches=max_patches, seed=seed)
     return (
         (name, epsilon, pruned, report)

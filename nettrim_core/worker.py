@@ -7,6 +7,8 @@ cancel is a kill.
         -> {"point": {...}} for every result as it finishes, then {"done": true}
     {"recipe": {...}, "export": {"method": "nettrim", "settings": {..., "epsilon": 0.1}}}
         -> {"files": {name: base64}, "checks": [...]}, then {"done": true}
+    {"recipe": {...}, "check": {"layer": "fc3", "settings": {..., "epsilon": 0.1}}}
+        -> Net-Trim's objective, bound and gap, the second solver's objective and status, then {"done": true}
 
 A request that cannot be met is answered with {"error": "one sentence"}.
 """
@@ -28,18 +30,21 @@ import torch
 from nettrim_core.bundle import Bundle, load_bundle
 from nettrim_core.export import export
 from nettrim_core.prune import prune
-from nettrim_core.recipe import Recipe, coarse_to_fine, method_from
+from nettrim_core.recipe import Recipe, method_from
 from nettrim_core.record import Point, make_point
+from nettrim_core.reference import reference
+
+CHECK_TOL = 1e-5
 
 load_bundle_once = lru_cache(maxsize=2)(load_bundle)
 
 
 def solve(recipe: Recipe, curves: list[dict[str, Any]], bundle: Bundle) -> Iterator[Point]:
-    """The points of every curve, coarse to fine, the methods in turn, so that all curves take shape together."""
+    """The points of every curve in the order given, the methods in turn, so that all curves take shape together."""
     network = recipe.network(bundle)
     waiting = []
     for curve in curves:
-        order = coarse_to_fine(curve["epsilons"])
+        order = curve["epsilons"]
         method = method_from(curve["method"], curve["settings"])
         waiting.append((curve["method"], iter(order), network.points(method, order, recipe.cascade or False)))
     while waiting:
@@ -66,12 +71,25 @@ def make_files(recipe: Recipe, wanted: dict[str, Any], bundle: Bundle) -> dict[s
     return {"files": files, "checks": checks}
 
 
+def check_layer(recipe: Recipe, wanted: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """Net-Trim on one layer, tightened to CHECK_TOL, beside the same program solved by the second solver."""
+    settings = wanted["settings"]
+    method = method_from("nettrim", {**settings, "tol": min(settings["tol"], CHECK_TOL)})
+    solved = next(recipe.network(bundle).solve(method, [method.epsilon], recipe.cascade or False))
+    problem, result = solved[recipe.layers.index(wanted["layer"])]
+    second = reference(problem, method.epsilon)
+    ours = {key: result.stats[key] for key in ("objective", "bound", "gap", "violation")}
+    return {"layer": wanted["layer"], **ours, "reference": second.objective, "status": second.status}
+
+
 def answers(request: dict[str, Any]) -> Iterator[str]:
     """The answer lines of one request."""
     recipe = Recipe.from_dict(request["recipe"])
     bundle = load_bundle_once(recipe.bundle)
     if "export" in request:
         yield json.dumps(make_files(recipe, request["export"], bundle))
+    elif "check" in request:
+        yield json.dumps(check_layer(recipe, request["check"], bundle))
     else:
         for point in solve(recipe, request["curves"], bundle):
             yield f'{{"point": {point.to_json()}}}'

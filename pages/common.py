@@ -91,6 +91,10 @@ class Visit:
         self.stop()
         self.job, self.job_key = pool().submit(job), key
 
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and self.job.active
+
     def stop(self) -> None:
         if self.job is not None:
             self.job.cancel()
@@ -115,7 +119,7 @@ def curve_key(choice: Choice, name: str) -> str:
 
 def settings_of_curve(choice: Choice, name: str) -> dict[str, Any]:
     """A method's settings as plain data, without epsilon."""
-    settings = dataclasses.asdict(choice.method(name))  # type: ignore[call-overload]
+    settings = dataclasses.asdict(choice.method(name))
     return {key: value for key, value in settings.items() if key != "epsilon"}
 
 

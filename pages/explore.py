@@ -10,8 +10,9 @@ import streamlit as st
 from nettrim_core.bundle import Bundle, sample_names
 from nettrim_core.jobs import Job, Status
 from nettrim_core.methods import METHODS
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.recipe import EPSILONS, coarse_to_fine
 from nettrim_core.record import Point, decision_regions
+from nettrim_core.reference import small_enough
 from pages import common, pictures, snippets, words
 from pages.knob import knob
 from pages.state import EPSILON_RANGE, MODES, Choice, setting_fields
@@ -27,15 +28,15 @@ def main() -> None:
     store.read_stored(bundle)
     st.title("How much can we trim?")
     st.markdown(
-        "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, relative "
-        "to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
+        "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, "
+        "relative to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
     )
     common.show_notices()
     with st.container(key="model"):
         choice = choose_network(choice)
     start_missing(choice, bundle)
-    job = common.visit().job
-    results = st.fragment(show_results, run_every=POLL if job is not None and job.active else None)
+    session["polling"] = common.visit().busy
+    results = st.fragment(show_results, run_every=POLL if session["polling"] else None)
     results()
 
 
@@ -56,19 +57,30 @@ def choose_network(choice: Choice) -> Choice:
         required=True,
         on_change=picked,
         args=("mode",),
-        help="In parallel: each layer on the dense network's signals, on its own. As a cascade: in order, each on the signals "
-        "of the network pruned so far; epsilon then sets the first layer, and later ones follow the error already made.",
+        help="In parallel: each layer on the dense network's signals, on its own. As a cascade: in order, each on the "
+        "signals of the network pruned so far; epsilon then sets the first layer, and later ones follow the error "
+        "already made.",
     )
-    left.pills("Layers", facts.layers, selection_mode="multi", key="w_layers", on_change=picked, args=("layers",))
-    right.pills(
-        "Methods",
-        list(METHODS),
-        selection_mode="multi",
-        format_func=common.title_of,
-        key="w_methods",
-        on_change=picked,
-        args=("methods",),
-    )
+    with st.container(horizontal=True, gap="large"):
+        st.pills(
+            "Layers",
+            facts.layers,
+            selection_mode="multi",
+            key="w_layers",
+            wrap=True,
+            on_change=picked,
+            args=("layers",),
+        )
+        st.pills(
+            "Methods",
+            list(METHODS),
+            selection_mode="multi",
+            format_func=common.title_of,
+            key="w_methods",
+            wrap=True,
+            on_change=picked,
+            args=("methods",),
+        )
     with st.expander("Settings and where the data come from", key="w_settings_open"):
         settings_form(choice, facts.rows)
         st.markdown(common.bundle_of(choice.model).card.replace("\n# ", "\n#### ").replace("# ", "#### ", 1))
@@ -89,12 +101,13 @@ def settings_form(choice: Choice, rows: int) -> None:
     for i, (name, f) in enumerate(shown):
         owner = name.split(".")[0]
         key = f"w_{name}"
-        session[key] = float(choice.settings.get(name, f.default))
+        value: Any = choice.settings.get(name, f.default)
+        session[key] = float(value)
         columns[i % 2].number_input(
             f"{'Cascade' if owner == 'cascade' else common.title_of(owner)}: {f.name}",
             float(f.metadata["low"]),
             float(f.metadata["high"]),
-            step=float(f.default) / 10,
+            step=value / 10,
             format="%g",
             key=key,
             help=f.metadata["help"],
@@ -141,15 +154,19 @@ def epsilons_of(choice: Choice) -> list[float]:
 def gather(choice: Choice, bundle: Bundle) -> dict[str, list[Point | None]]:
     """Method -> its point at every stop of the knob."""
     epsilons, recipe = epsilons_of(choice), choice.recipe()
-    return {name: common.points().get(bundle, recipe, common.curve_key(choice, name), epsilons) for name in choice.methods}
+    return {
+        name: common.points().get(bundle, recipe, common.curve_key(choice, name), epsilons) for name in choice.methods
+    }
 
 
 def missing(choice: Choice, bundle: Bundle) -> list[dict[str, Any]]:
-    """The curves still to solve, as a job has them."""
+    """The curves still to solve, as a job has them: the knob's own place first, then coarse to fine."""
     epsilons = epsilons_of(choice)
     curves = []
     for name, found in gather(choice, bundle).items():
-        left = [epsilon for epsilon, point in zip(epsilons, found, strict=True) if point is None]
+        unsolved = {epsilon for epsilon, point in zip(epsilons, found, strict=True) if point is None}
+        left = [e for e in (choice.eps,) if e in unsolved and e not in EPSILONS]
+        left += coarse_to_fine(unsolved - set(left))
         if left:
             curves.append({"method": name, "settings": common.settings_of_curve(choice, name), "epsilons": left})
     return curves
@@ -157,18 +174,20 @@ def missing(choice: Choice, bundle: Bundle) -> list[dict[str, Any]]:
 
 def work_key(choice: Choice) -> str:
     """What a sweep in this state is about: moving the knob among its stops is the same work."""
-    return repr((choice.recipe().key(), [common.curve_key(choice, name) for name in choice.methods], epsilons_of(choice)))
+    return repr(
+        (choice.recipe().key(), [common.curve_key(choice, name) for name in choice.methods], epsilons_of(choice))
+    )
 
 
 def start_missing(choice: Choice, bundle: Bundle) -> None:
     """Start solving what this state lacks, unless it was stopped by hand; leave work for another state."""
     visit, key = common.visit(), work_key(choice)
-    if visit.job is not None and visit.job_key != key:
+    if visit.busy and visit.job_key not in (key, check_key(choice)):
         visit.stop()
-    if not choice.layers or not choice.methods or key in visit.stopped:
+    if visit.busy or not choice.layers or not choice.methods or key in visit.stopped:
         return
-    running = visit.job is not None and visit.job_key == key and visit.job.status is not Status.CANCELLED
-    if not running and (curves := missing(choice, bundle)):
+    failed = visit.job is not None and visit.job_key == key and visit.job.status is Status.FAILED
+    if not failed and (curves := missing(choice, bundle)):
         visit.start(key, common.sweep_job(bundle, choice.recipe(), curves))
 
 
@@ -182,9 +201,9 @@ def show_results() -> None:
     if not choice.methods:
         st.info("No method is chosen. Pick at least one method above.")
         return
-    visit = common.visit()
-    if choice.eps not in EPSILONS and choice.eps not in session.get("typed", set()) or work_key(choice) != visit.job_key and missing(choice, bundle):
-        start_missing(choice, bundle)
+    start_missing(choice, bundle)
+    if common.visit().busy != session["polling"]:
+        st.rerun()  # the page starts or stops looking again
     found = gather(choice, bundle)
     epsilons = epsilons_of(choice)
     here = [point for points in found.values() if (point := points[epsilons.index(choice.eps)]) is not None]
@@ -203,14 +222,17 @@ def show_results() -> None:
     with st.container(key="layers"):
         st.header("Layer by layer")
         st.markdown(
-            "How many weights of each layer are zero, and how much of its tolerance was used: the **discrepancy** is the change "
-            "of the layer's own response, relative to its size."
+            "How many weights of each layer are zero, and how much of its tolerance was used: the **discrepancy** is the "
+            "change of the layer's own response, relative to its size."
         )
         st.html(pictures.layer_table(here))
-        if notes := sorted({f"{entry.name}: {note}" for p in here for entry in p.report.layers for note in entry.notes}):
+        if notes := sorted(
+            {f"{entry.name}: {note}" for p in here for entry in p.report.layers for note in entry.notes}
+        ):
             st.markdown("\n".join(f"- {note}" for note in notes))
         for name, reason in here[0].report.skipped:
             st.markdown(f"- {name} cannot be pruned: {reason}")
+        show_checks(choice, here)
         code(snippets.at_epsilon(choice), "python_layers")
     show_sight(choice, bundle, here)
 
@@ -223,7 +245,9 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
         {
             "name": common.title_of(name),
             "style": list(METHODS).index(name),
-            "points": [None if p is None else [p.report.sparsity, p.report.accuracy, p.report.converged] for p in points],
+            "points": [
+                None if p is None else [p.report.sparsity, p.report.accuracy, p.report.converged] for p in points
+            ],
         }
         for name, points in found.items()
     ]
@@ -254,25 +278,22 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
 def show_progress(choice: Choice) -> None:
     """The state of this visitor's sweep: progress and a way to stop it, or why it ended."""
     visit = common.visit()
-    job = visit.job
-    if job is None or visit.job_key != work_key(choice):
-        if work_key(choice) in visit.stopped:
-            offer_resume(choice)
-        return
-    if job.active:
+    job = visit.job if visit.job_key == work_key(choice) else None
+    if job is not None and job.active:
         ahead = common.pool().ahead_of(job)
-        text = f"Waiting for {ahead} other sweep{'s' * (ahead > 1)} on this server" if ahead else f"Solving: {job.done} of {job.total} points"
+        text = (
+            f"Waiting for {ahead} other sweep{'s' * (ahead > 1)} on this server"
+            if ahead
+            else f"Solving: {job.done} of {job.total} points"
+        )
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.progress(job.done / job.total, text=text)
         right.button("Cancel", key="cancel", on_click=cancel, width="stretch")
-    elif job.status is Status.CANCELLED:
+    elif work_key(choice) in visit.stopped:
         offer_resume(choice)
-    elif job.status is Status.FAILED:
+    elif job is not None and job.status is Status.FAILED:
         st.error(f"The sweep stopped: {job.error}. What was solved stays. Change a setting, or resume.")
         st.button("Resume", key="resume", on_click=resume)
-    if not job.active and session.get("seen_job") is not job:
-        session["seen_job"] = job
-        st.rerun()  # once, so that the page stops looking
 
 
 def offer_resume(choice: Choice) -> None:
@@ -296,13 +317,57 @@ def resume() -> None:
     start_missing(choice, common.bundle_of(choice.model))
 
 
+def show_checks(choice: Choice, here: list[Point]) -> None:
+    """For layers small enough: Net-Trim beside the same program solved by a second solver."""
+    point = next((p for p in here if p.method == "nettrim"), None)
+    small = (
+        []
+        if point is None
+        else [e.name for e in point.report.layers if small_enough(e.inputs + 1, e.outputs, e.columns)]
+    )
+    if not small:
+        return
+    with st.container(horizontal=True):
+        for layer in small:
+            st.button(f"Check {layer} with CVXPY", key=f"check_{layer}", on_click=check, args=(choice, layer),
+                      help="Solve the layer's Net-Trim program once more, by an interior-point method.")  # fmt: skip
+    key = check_key(choice)
+    if (answer := session.get("checks", {}).get(key)) is not None:
+        apart = abs(answer["objective"] - answer["reference"]) / max(answer["reference"], 1e-300)
+        st.markdown(
+            f"{answer['layer']} at ε = {choice.eps:g}: the sum of the weights' sizes is {answer['objective']:.6g} by Net-Trim's "
+            f"own solver and {answer['reference']:.6g} by CVXPY with Clarabel ({answer['status']}), {apart:.1e} apart. "
+            f"The certificate proves that it cannot be below {answer['bound']:.6g}."
+        )
+    elif (job := common.visit().job) is not None and common.visit().job_key == key:
+        st.markdown(
+            "Both solvers are at work …"
+            if job.active
+            else f"The check could not be made: {job.error or 'it was cancelled'}."
+        )
+
+
+def check_key(choice: Choice) -> str:
+    return repr(("check", choice.recipe().key(), common.curve_key(choice, "nettrim"), choice.eps))
+
+
+def check(choice: Choice, layer: str) -> None:
+    settings = common.settings_of_curve(choice, "nettrim") | {"epsilon": choice.eps}
+    request = {"recipe": choice.recipe().to_dict(), "check": {"layer": layer, "settings": settings}}
+    key, checks = check_key(choice), session.setdefault("checks", {})
+    checks.pop(key, None)
+    common.visit().start(key, Job(request, 1, lambda answer: checks.__setitem__(key, answer)))
+
+
 def show_sight(choice: Choice, bundle: Bundle, here: list[Point]) -> None:
     """What the first chosen layer still looks at, method beside method; for two inputs, the decision regions."""
     dark = st.context.theme.type == "dark"
     panels: list[tuple[str, Any, str]] = []
     if here[0].regions is not None:
         dense = dense_regions(choice.model)
-        panels = [("Dense network", pictures.region_map(dense, dense, dark), "the plane as the dense network divides it")]
+        panels = [
+            ("Dense network", pictures.region_map(dense, dense, dark), "the plane as the dense network divides it")
+        ]
         for point in here:
             assert point.regions is not None
             changed = float((point.regions != dense).mean())

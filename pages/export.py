@@ -27,8 +27,9 @@ def main() -> None:
     bundle = common.bundle_of(choice.model)
     st.markdown(
         f"The network **{bundle.title}**, layers {', '.join(choice.layers)}, pruned "
-        f"{'in parallel' if choice.mode == 'parallel' else 'as a cascade'} at ε = {choice.eps:g} with {choice.n:,} calibration "
-        "samples. It is solved once more from scratch, judged on the test rows, written, and loaded again before you get it."
+        f"{'in parallel' if choice.mode == 'parallel' else 'as a cascade'} at ε = {choice.eps:g} with {choice.n:,} "
+        "calibration samples. It is solved once more from scratch, judged on the test rows, written, and loaded again "
+        "before you get it."
     )
     method = st.segmented_control(
         "Method", choice.methods, format_func=common.title_of, default=choice.methods[0], required=True, key="w_export"
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def prepare(key: str, choice: Choice, method: str) -> None:
-    settings = dataclasses.asdict(choice.method(method)) | {"epsilon": choice.eps}  # type: ignore[call-overload]
+    settings = dataclasses.asdict(choice.method(method)) | {"epsilon": choice.eps}
     request = {"recipe": choice.recipe().to_dict(), "export": {"method": method, "settings": settings}}
     exports: dict[str, Any] = session.setdefault("exports", {})
     common.visit().start(key, Job(request, 1, lambda answer: exports.__setitem__(key, answer)))
@@ -67,7 +68,10 @@ def show_preparing(key: str) -> None:
         st.info("Cancelled. Nothing was written.")
     else:
         ahead = common.pool().ahead_of(job)
-        st.progress(0.5 if job.active else 1.0, text=f"Waiting for {ahead} other jobs" if ahead else "Solving, writing, loading again")
+        st.progress(
+            0.5 if job.active else 1.0,
+            text=f"Waiting for {ahead} other jobs" if ahead else "Solving, writing, loading again",
+        )
         st.button("Cancel", on_click=visit.stop)
     if not job.active:
         st.rerun()
@@ -85,11 +89,14 @@ def show_files(answer: dict[str, Any], choice: Choice, method: str) -> None:
         low, high = report.accuracy_interval or (0.0, 0.0)
         columns = st.columns(3)
         columns[0].metric("Zeros in the pruned layers", words.percent(report.sparsity), border=True)
-        columns[1].metric(f"Right of {report.test_samples:,} test samples", words.percent(report.accuracy or 0.0, 2), border=True)
+        columns[1].metric(
+            f"Right of {report.test_samples:,} test samples", words.percent(report.accuracy or 0.0, 2), border=True
+        )
         columns[2].metric("Right before pruning", words.percent(report.accuracy_before or 0.0, 2), border=True)
         st.markdown(
             f"With 95 % confidence the accuracy lies between {words.percent(low, 2)} and {words.percent(high, 2)}. "
-            f"Of all {report.network_weights:,} weights of the network {report.network_zeros:,} are zero; biases are counted apart."
+            f"Of all {report.network_weights:,} weights of the network {report.network_zeros:,} are zero; "
+            "biases are counted apart."
         )
     stem = f"{choice.model}-{method}-eps{choice.eps:g}"
     left, right = st.columns(2)
@@ -98,7 +105,12 @@ def show_files(answer: dict[str, Any], choice: Choice, method: str) -> None:
         on_click="ignore", type="primary", width="stretch",
     )  # fmt: skip
     right.download_button(
-        "Report (report.json)", files["report.json"], f"{stem}-report.json", "application/json", on_click="ignore", width="stretch"
+        "Report (report.json)",
+        files["report.json"],
+        f"{stem}-report.json",
+        "application/json",
+        on_click="ignore",
+        width="stretch",
     )
 
 

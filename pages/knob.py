@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import plotly
-import streamlit as st
+from streamlit.components import v2 as components
 
 HERE = Path(__file__).resolve().parent
 LABEL = "Error tolerance epsilon"
@@ -25,7 +25,7 @@ _HTML = f"""
 </div>
 """
 
-_component = st.components.v2.component(
+_component = components.component(
     "nettrim_knob",
     html=_HTML,
     css=(HERE / "knob.css").read_text(),

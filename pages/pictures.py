@@ -21,7 +21,8 @@ MAP_SIDE = 280
 
 TABLE_STYLE = """<style>
 .ntl { width: 100%; border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-.ntl th, .ntl td { text-align: left; padding: .3rem .5rem .3rem 0; border-top: 1px solid var(--st-border-color, #8884); vertical-align: top; }
+.ntl th, .ntl td { text-align: left; padding: .3rem .5rem .3rem 0; vertical-align: top; }
+.ntl th, .ntl td { border-top: 1px solid var(--st-border-color, #8884); }
 .ntl thead th { border-top: 0; font-weight: 600; }
 .ntl .b { height: 5px; border-radius: 3px; background: #8883; margin-top: 4px; max-width: 11rem; }
 .ntl .b i { display: block; height: 5px; border-radius: 3px; background: var(--st-primary-color, #0B5C8A); }
@@ -36,7 +37,12 @@ def layer_table(points: list[Point]) -> str:
     for i, layer in enumerate(points[0].report.layers):
         for k, point in enumerate(points):
             entry = point.report.layers[i]
-            head = f'<th rowspan="{len(points)}" scope="rowgroup">{escape(layer.name)}<div class="w">{_shape(layer)}</div></th>' if k == 0 else ""
+            head = (
+                f'<th rowspan="{len(points)}" scope="rowgroup">{escape(layer.name)}'
+                f'<div class="w">{_shape(layer)}</div></th>'
+                if k == 0
+                else ""
+            )
             title = escape(METHOD_TITLES.get(point.method, point.method))
             used = entry.discrepancy / entry.epsilon if entry.epsilon else 0.0
             rows.append(
@@ -47,7 +53,7 @@ def layer_table(points: list[Point]) -> str:
             )
     header = (
         "<thead><tr><th>Layer</th><th>Method</th><th>Zeros</th><th>Discrepancy of allowed</th>"
-        '<th class="wide">Certificate</th><th class="wide">Error at its output, promised</th></tr></thead>'
+        '<th class="wide">Certificate</th><th class="wide">Error inside the pruned network, at most</th></tr></thead>'
     )
     return f'{TABLE_STYLE}<table class="ntl">{header}<tbody>{"".join(rows)}</tbody></table>'
 

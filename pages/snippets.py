@@ -51,14 +51,16 @@ def _setup(choice: Choice) -> str:
 
 def curves(choice: Choice) -> str:
     """Every point of the curves, printed as they finish."""
-    grid = "EPSILONS" if choice.eps in EPSILONS else f"[*EPSILONS, {choice.eps!r}]"
+    grid = "coarse_to_fine(EPSILONS)"
+    if choice.eps not in EPSILONS:
+        grid = f"[{choice.eps!r}, *{grid}]"
     methods = "".join(f"    {method_source(choice, name)},\n" for name in choice.methods)
     return (
         _imports(choice, "EPSILONS", "coarse_to_fine", "sweep")
         + _setup(choice)
         + f"methods = [\n{methods}]\n"
         + f"for name, epsilon, pruned, report in sweep(\n"
-        f"    bundle.model, inputs, methods, coarse_to_fine({grid}), layers,\n"
+        f"    bundle.model, inputs, methods, {grid}, layers,\n"
         f"    cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
         "):\n"
         '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
@@ -69,16 +71,14 @@ def at_epsilon(choice: Choice) -> str:
     """Each method at the knob's epsilon: the network's figures and the layers'."""
     methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
     return (
-        _imports(choice, "prune")
-        + _setup(choice)
-        + f"for method in [\n{methods}]:\n"
-        + "    pruned, report = prune(\n"
+        _imports(choice, "prune") + _setup(choice) + f"for method in [\n{methods}]:\n" + "    pruned, report = prune(\n"
         f"        bundle.model, inputs, method, layers,\n"
         f"        cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
         "    )\n"
         '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
         "    for layer in report.layers:\n"
-        '        print(f"  {layer.name}: {layer.sparsity:.1%} zeros, discrepancy {layer.discrepancy:.3f} of {layer.epsilon:.3f}")\n'
+        '        used = f"discrepancy {layer.discrepancy:.3f} of {layer.epsilon:.3f}"\n'
+        '        print(f"  {layer.name}: {layer.sparsity:.1%} zeros, {used}")\n'
     )
 
 

@@ -17,7 +17,9 @@ def sentence(point: Point) -> str:
     text = f"**{METHOD_TITLES.get(point.method, point.method)}** sets {percent(report.sparsity)} of the weights to zero"
     if report.accuracy is not None and report.accuracy_before is not None:
         lost = 100 * (report.accuracy_before - report.accuracy)
-        change = "as many as before" if abs(lost) < 0.05 else f"{abs(lost):.1f} points {'fewer' if lost > 0 else 'more'} than before"
+        change = f"{abs(lost):.1f} points {'fewer' if lost > 0 else 'more'} than before"
+        if abs(lost) < 0.05:
+            change = "as many as before"
         text += f" and gets {percent(report.accuracy)} of the validation samples right, {change}"
     return f"{text}; {_promise(report)}."
 
@@ -31,8 +33,8 @@ def _promise(report: Report) -> str:
         return f"it did not reach what was asked in {names}{worst}: try a larger epsilon or a larger tolerance"
     gaps = [layer.gap for layer in report.layers if layer.gap is not None]
     if gaps:
-        tolerance = report.settings["tol"]
-        return f"every layer is certified: its weights are, in l1 norm, within {percent(tolerance, 2)} of the smallest possible"
+        tolerance = percent(report.settings["tol"], 2)
+        return f"every layer is certified: its weights are, in l1 norm, within {tolerance} of the smallest possible"
     worst = max(report.layers, key=lambda layer: layer.discrepancy)
     return f"the largest change of a layer's own response is {percent(worst.discrepancy)}, in {worst.name}"
 
@@ -52,4 +54,7 @@ def verdict(points: list[Point]) -> str:
             if best is sparsest
             else f", {title.get(best.method, best.method)} keeps the most accuracy"
         )
-    return text + ". Fewer zeros at the same tolerance do not make a method worse: compare accuracy at equal zeros on the chart."
+    return (
+        text + ". Fewer zeros at the same tolerance do not make a method worse: "
+        "compare accuracy at equal zeros on the chart."
+    )

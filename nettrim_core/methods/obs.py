@@ -26,7 +26,9 @@ class LOBS(RankedMethod):
     """As the authors' code runs: all weights of the layer ranked once, biases among them, removed in that order,
     each time adjusting by the original H^-1; entries already removed are held at zero."""
 
-    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    epsilon: float = setting(
+        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
+    )
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
     def rank(self, problem: LayerProblem) -> Ranking:
@@ -38,7 +40,9 @@ class ExactOBS(RankedMethod):
     """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact. Across neurons the removals are
     ordered by the slopes of the lower convex hull of each neuron's cumulative loss."""
 
-    epsilon: float = setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+    epsilon: float = setting(
+        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
+    )
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
     def rank(self, problem: LayerProblem) -> Ranking:

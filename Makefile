@@ -1,0 +1,53 @@
+# make app    start the studio; make test    run every check; both make the environment in .venv first if needed
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ADDRESS ?= 127.0.0.1
+PORT ?= 8501
+
+.PHONY: app test check browser samples sweeps screenshots benchmarks clean
+
+app: $(VENV)/.app
+	@echo "The studio is at http://$(ADDRESS):$(PORT)"
+	$(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) --server.port=$(PORT) --server.headless=true
+
+test: $(VENV)/.test browser check
+
+check:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+$(VENV)/.app: constraints.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.app
+	$(PIP) install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+# The browser tests drive the system's Chromium. Debian's is installed where that is possible; elsewhere install any
+# Chromium or Chrome, or name one in CHROMIUM. Without a browser the tests fail.
+browser:
+	@if ! sh -c 'command -v "$${CHROMIUM:-chromium}" || command -v chromium-browser || command -v google-chrome' >/dev/null; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation; \
+	  else echo "no Chromium found; the browser tests will fail. Install one or set CHROMIUM to its path."; fi; fi
+
+samples: $(VENV)/.test
+	$(BIN)/python sample_models/make.py
+
+sweeps: $(VENV)/.app
+	$(BIN)/python sample_models/sweep.py
+
+screenshots: $(VENV)/.test browser
+	$(BIN)/python docs/screenshots.py
+
+benchmarks: $(VENV)/.test
+	$(BIN)/python benchmarks/lenet_certified.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
