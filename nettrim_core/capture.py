@@ -47,7 +47,8 @@ def flatten(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
             "wrap the part you want to prune in nn.Sequential"
         )
     modules = []
-    for name, module in model.named_children():
+    for name, module in model._modules.items():  # named_children() leaves out a module's second use
+        assert module is not None
         if isinstance(module, nn.Sequential):
             modules += flatten(module, f"{prefix}{name}.")
         else:

@@ -42,11 +42,10 @@ def main() -> None:
 
 def choose_network(choice: Choice) -> Choice:
     """The controls of what is pruned and how; they write to the choice in their callbacks."""
-    st.header("The network")
     facts = common.facts_of(choice.model)
     session["w_model"], session["w_mode"] = choice.model, choice.mode
     session["w_layers"], session["w_methods"] = list(choice.layers), list(choice.methods)
-    left, right = st.columns([3, 2])
+    left, right, more = st.columns([4, 3, 2], vertical_alignment="bottom")
     titles = {name: common.bundle_of(name).title for name in sample_names()}
     left.selectbox("Model", sample_names(), format_func=titles.__getitem__, key="w_model", on_change=picked_model)
     right.segmented_control(
@@ -81,9 +80,9 @@ def choose_network(choice: Choice) -> Choice:
             on_change=picked,
             args=("methods",),
         )
-    with st.expander("Settings and where the data come from", key="w_settings_open"):
+    with more.popover("Settings", width="stretch"):
         settings_form(choice, facts.rows)
-        st.markdown(common.bundle_of(choice.model).card.replace("\n# ", "\n#### ").replace("# ", "#### ", 1))
+        st.markdown(common.bundle_of(choice.model).card.replace("# ", "#### ", 1))
     return choice
 
 
@@ -222,8 +221,9 @@ def show_results() -> None:
     with st.container(key="layers"):
         st.header("Layer by layer")
         st.markdown(
-            "How many weights of each layer are zero, and how much of its tolerance was used: the **discrepancy** is the "
-            "change of the layer's own response, relative to its size."
+            "How many weights of each layer are zero, and how much of its tolerance was used: the **discrepancy** is "
+            "the change of the layer's own response, relative to its size, beside what epsilon allows. The error in "
+            "the network adds up what earlier layers did; theory bounds it."
         )
         st.html(pictures.layer_table(here))
         if notes := sorted(
@@ -335,9 +335,9 @@ def show_checks(choice: Choice, here: list[Point]) -> None:
     if (answer := session.get("checks", {}).get(key)) is not None:
         apart = abs(answer["objective"] - answer["reference"]) / max(answer["reference"], 1e-300)
         st.markdown(
-            f"{answer['layer']} at ε = {choice.eps:g}: the sum of the weights' sizes is {answer['objective']:.6g} by Net-Trim's "
-            f"own solver and {answer['reference']:.6g} by CVXPY with Clarabel ({answer['status']}), {apart:.1e} apart. "
-            f"The certificate proves that it cannot be below {answer['bound']:.6g}."
+            f"{answer['layer']} at ε = {choice.eps:g}: the sum of the weights' sizes is {answer['objective']:.6g} by "
+            f"Net-Trim's own solver and {answer['reference']:.6g} by CVXPY with Clarabel ({answer['status']}), "
+            f"{apart:.1e} apart. The certificate proves that it cannot be below {answer['bound']:.6g}."
         )
     elif (job := common.visit().job) is not None and common.visit().job_key == key:
         st.markdown(

@@ -8,6 +8,7 @@ const SHAPES = [
   "M0,-9.5L9.5,7.5H-9.5Z",
   "M3,-9H-3V-3H-9V3H-3V9H3V3H9V-3H3Z",
 ]
+const HEIGHT = 300
 const COMMIT_AFTER = 180 // ms: held arrow keys are one message
 const percent = (value, digits = 1) => (100 * value).toFixed(digits) + " %"
 const short = (epsilon) => String(Number(epsilon.toPrecision(4)))
@@ -74,7 +75,7 @@ function figure(data, theme, narrow) {
       xanchor: "left", yanchor: "top", font: { size: 12, color: theme.text } }],
   }
   const layout = {
-    height: 340,
+    height: HEIGHT,
     margin: { l: narrow ? 52 : 64, r: 18, t: 14, b: 48 },
     paper_bgcolor: theme.background,
     plot_bgcolor: theme.background,

@@ -23,6 +23,7 @@ TABLE_STYLE = """<style>
 .ntl { width: 100%; border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 .ntl th, .ntl td { text-align: left; padding: .3rem .5rem .3rem 0; vertical-align: top; }
 .ntl th, .ntl td { border-top: 1px solid var(--st-border-color, #8884); }
+.ntl td { white-space: nowrap; }
 .ntl thead th { border-top: 0; font-weight: 600; }
 .ntl .b { height: 5px; border-radius: 3px; background: #8883; margin-top: 4px; max-width: 11rem; }
 .ntl .b i { display: block; height: 5px; border-radius: 3px; background: var(--st-primary-color, #0B5C8A); }
@@ -52,8 +53,8 @@ def layer_table(points: list[Point]) -> str:
                 f'<td class="wide">{_certificate(entry)}</td><td class="wide">{_bound(entry)}</td></tr>'
             )
     header = (
-        "<thead><tr><th>Layer</th><th>Method</th><th>Zeros</th><th>Discrepancy of allowed</th>"
-        '<th class="wide">Certificate</th><th class="wide">Error inside the pruned network, at most</th></tr></thead>'
+        "<thead><tr><th>Layer</th><th>Method</th><th>Zeros</th><th>Discrepancy</th>"
+        '<th class="wide">Certificate</th><th class="wide">Error in the network</th></tr></thead>'
     )
     return f'{TABLE_STYLE}<table class="ntl">{header}<tbody>{"".join(rows)}</tbody></table>'
 

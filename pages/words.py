@@ -8,7 +8,7 @@ from pages.state import METHOD_TITLES
 
 
 def percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f} %"
+    return f"{100 * value:.{digits}f}\u00a0%"
 
 
 def sentence(point: Point) -> str:

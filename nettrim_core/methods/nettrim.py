@@ -37,7 +37,8 @@ class NetTrim(Settings):
     tol: float = setting(1e-3, 1e-9, 0.1, help="certified when duality gap and violation are at most this")
 
     def prune(self, problem: LayerProblem) -> LayerResult:
-        """The layer at ``self.epsilon``; stats: gap, violation, iterations, seconds, objective, bound, epsilon, radius."""
+        """The layer at ``self.epsilon``. In stats: gap, violation, iterations, seconds, objective, bound, epsilon,
+        radius."""
         return next(self.path(problem, [self.epsilon]))
 
     def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:

@@ -1,0 +1,67 @@
+"""Shared by all tests: fixed thread counts, random layers, a small network."""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nettrim_core import LayerProblem
+
+torch.set_num_threads(2)
+
+
+def random_layer(
+    n: int = 12, m: int = 5, p: int = 60, *, relu: bool = True, bias: bool = True, dead: int = 0, seed: int = 0
+) -> LayerProblem:
+    """A consistent layer (Y is the response of W) in float64; the first ``dead`` inputs are zero on every sample."""
+    generator = torch.Generator().manual_seed(seed)
+    X = torch.randn(n, p, dtype=torch.float64, generator=generator)
+    X[:dead] = 0
+    if bias:
+        X[-1] = 1
+    W = torch.randn(n, m, dtype=torch.float64, generator=generator)
+    response = W.T @ X
+    return LayerProblem(X, response.relu() if relu else response, W, relu, bias)
+
+
+def small_mlp(seed: int = 0, sizes: tuple[int, ...] = (10, 20, 15, 4)) -> nn.Sequential:
+    torch.manual_seed(seed)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, (a, b) in enumerate(itertools.pairwise(sizes), 1):
+        layers[f"fc{i}"] = nn.Linear(a, b)
+        if i < len(sizes) - 1:
+            layers[f"relu{i}"] = nn.ReLU()
+    return nn.Sequential(layers)
+
+
+def small_cnn(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(2, 6, 3, padding=1),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(6, 8, 3, stride=2),
+            relu2=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc=nn.Linear(8 * 2 * 2, 5),
+        )
+    )
+
+
+@pytest.fixture
+def inputs() -> Tensor:
+    return torch.randn(80, 10, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randn(40, 2, 10, 10, generator=torch.Generator().manual_seed(1))

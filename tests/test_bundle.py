@@ -1,0 +1,132 @@
+"""Bundles: round trips, refusals, and the promises the sample models make."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nettrim_core import load_bundle, sample_names, save_bundle
+from nettrim_core.bundle import SAMPLE_MODELS, Bundle
+from tests.conftest import small_cnn
+
+
+def saved(folder: Path) -> Path:
+    data = [(torch.randn(n, 2, 10, 10), torch.randint(0, 5, (n,))) for n in (6, 5, 4)]
+    return save_bundle(folder / "mine", small_cnn(), train=data[0], validation=data[1], test=data[2], card="# Mine")
+
+
+def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+    data = [(torch.randn(n, 2, 10, 10), torch.randint(0, 5, (n,))) for n in (6, 5, 4)]
+    model = small_cnn()
+    path = save_bundle(tmp_path / "mine", model, train=data[0], validation=data[1], test=data[2], card="# Mine")
+    bundle = load_bundle(path)
+    assert (bundle.name, bundle.card) == ("mine", "# Mine")
+    assert torch.equal(bundle.model(data[0][0]), model(data[0][0]))
+    assert list(bundle.model.state_dict()) == list(model.state_dict())
+    for loaded, given in zip((bundle.train, bundle.validation, bundle.test), data, strict=True):
+        assert torch.equal(loaded[0], given[0])
+        assert torch.equal(loaded[1], given[1])
+    assert torch.equal(bundle.calibration, data[0][0])
+    assert bundle.fingerprint == load_bundle(path).fingerprint
+
+
+def test_the_fingerprint_sees_one_weight_and_one_pixel(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    before = load_bundle(path).fingerprint
+    bundle = load_bundle(path)
+    with torch.no_grad():
+        bundle.model.fc.bias[0] += 1
+    assert bundle.fingerprint != before
+    bundle = load_bundle(path)
+    bundle.test[0][0, 0, 0, 0] += 1
+    assert bundle.fingerprint != before
+
+
+def test_a_calibration_sample_is_seeded_and_without_replacement() -> None:
+    bundle = load_bundle("spirals")
+    first = bundle.calibration_sample(500, seed=1)
+    assert torch.equal(first, bundle.calibration_sample(500, seed=1))
+    assert not torch.equal(first, bundle.calibration_sample(500, seed=2))
+    assert len(torch.unique(first, dim=0)) == 500
+    for wrong in (0, 1001):
+        with pytest.raises(ValueError, match="n must be between 1 and 1000"):
+            bundle.calibration_sample(wrong)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda p: (p / "bundle.json").unlink(), "no bundle at"),
+        (lambda p: (p / "bundle.json").write_text("{"), "not a bundle header"),
+        (lambda p: (p / "bundle.json").write_text('{"title": "x"}'), "not a bundle header"),
+        (lambda p: (p / "model.safetensors").write_bytes(b"\x80\x04junk"), "weights do not fit"),
+        (lambda p: (p / "model.safetensors").unlink(), "weights do not fit"),
+        (lambda p: (p / "data.npz").write_bytes(b"PK\x03\x04"), "cannot be used as bundle data"),
+        (lambda p: np.savez(p / "data.npz", train_inputs=np.zeros((2, 3))), "cannot be used as bundle data"),
+        (lambda p: np.savez(p / "data.npz", train_inputs=np.array([{}], object)), "cannot be used as bundle data"),
+    ],
+)
+def test_a_spoiled_bundle_is_refused_with_the_file_and_the_reason(tmp_path: Path, spoil, says: str) -> None:
+    path = saved(tmp_path)
+    spoil(path)
+    with pytest.raises(ValueError, match=says):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"type": "os.system"}, "has type 'os.system'; known types: Linear, Conv2d"),
+        ({"colour": 3}, "unknown arguments .'colour'."),
+        ({"in_channels": -1}, "cannot be built"),
+        ({"out_channels": 7}, "weights do not fit the architecture"),
+    ],
+)
+def test_a_spoiled_architecture_is_refused(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    path = saved(tmp_path)
+    header = json.loads((path / "bundle.json").read_text())
+    header["architecture"][0] |= change
+    (path / "bundle.json").write_text(json.dumps(header))
+    with pytest.raises(ValueError, match=says):
+        load_bundle(path)
+
+
+def test_a_layer_that_cannot_be_described_is_named(tmp_path: Path) -> None:
+    data = (torch.randn(3, 4), torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match="layer '0' is a Tanh"):
+        save_bundle(tmp_path / "x", nn.Sequential(nn.Tanh()), train=data, validation=data, test=data)
+
+
+def accuracy(bundle: Bundle) -> float:
+    with torch.no_grad():
+        right = [(bundle.model(x).argmax(1) == y) for x, y in zip(*(t.split(1000) for t in bundle.test), strict=True)]
+    return float(torch.cat(right).double().mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "least"),
+    [
+        ("spirals", (1000, 1000, 2000), 0.99),
+        ("digits_mlp", (1000, 297, 500), 0.95),
+        ("lenet_300_100", (10_000, 5_000, 10_000), 0.98),
+        ("lenet_5", (10_000, 5_000, 10_000), 0.988),
+    ],
+)
+def test_the_sample_models_keep_their_promises(name: str, rows: tuple[int, ...], least: float) -> None:
+    bundle = load_bundle(name)
+    splits = (bundle.train, bundle.validation, bundle.test)
+    assert tuple(len(labels) for _, labels in splits) == rows
+    assert accuracy(bundle) >= least
+    assert "accuracy" in bundle.card
+    seen = [row.tobytes() for inputs, _ in splits for row in inputs.flatten(1).numpy()]
+    assert len(seen) - len(set(seen)) <= (0 if name == "spirals" else 2)  # no row of one split in another
+
+
+def test_all_bundles_together_are_small() -> None:
+    assert set(sample_names()) >= {"spirals", "digits_mlp", "lenet_300_100", "lenet_5"}
+    assert sum(path.stat().st_size for path in SAMPLE_MODELS.rglob("*") if path.is_file()) < 20e6

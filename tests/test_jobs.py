@@ -1,0 +1,182 @@
+"""The worker process: points as the core gives them, errors as sentences, a cancel that is prompt."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from nettrim_core import METHODS, load_bundle, sweep
+from nettrim_core.jobs import Job, Pool, Status
+from nettrim_core.recipe import Recipe
+from nettrim_core.record import Point, load_points, save_points
+from nettrim_core.worker import serve, solve
+
+RECIPE = Recipe("digits_mlp", ("fc2", "fc3"), samples=300)
+CURVES = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]} for name in ("nettrim", "lobs")]
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()
+
+
+def wait(until: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def sweep_job(answers: list[dict[str, Any]], recipe: Recipe = RECIPE, curves: list[dict[str, Any]] = CURVES) -> Job:
+    request = {"recipe": recipe.to_dict(), "curves": curves}
+    return Job(request, sum(len(c["epsilons"]) for c in curves), answers.append)
+
+
+def figures(point: Point) -> dict[str, Any]:
+    """A point's report without the clock."""
+    data = point.report.to_dict()
+    for layer in data["layers"]:
+        layer.pop("seconds")
+    return data
+
+
+def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
+    answers: list[dict[str, Any]] = []
+    job = pool.submit(sweep_job(answers))
+    wait(lambda: not job.active)
+    assert job.status is Status.DONE
+    assert job.done == job.total == len(answers) == 4
+    points = {(p.method, p.epsilon): p for p in (Point.from_dict(answer["point"]) for answer in answers)}
+    bundle = load_bundle("digits_mlp")
+    inputs = bundle.calibration_sample(300)
+    results = sweep(bundle.model, inputs, ["nettrim", "lobs"], [0.4, 0.1], ["fc2", "fc3"], test=bundle.validation)
+    for name, epsilon, pruned, report in results:
+        point = points[name, epsilon]
+        assert point.report.sparsity == pytest.approx(report.sparsity, abs=2e-3)
+        for layer in ("fc2", "fc3"):
+            mask = (pruned.get_submodule(layer).weight != 0).T.numpy()
+            assert (point.mask(layer) != mask).mean() < 2e-3  # another process may round otherwise
+    assert {name for name, _ in points} == {"nettrim", "lobs"}
+
+
+def test_methods_take_turns() -> None:
+    points = solve(RECIPE, CURVES, load_bundle("digits_mlp"))
+    assert [(p.method, p.epsilon) for p in points] == [("nettrim", 0.4), ("lobs", 0.4), ("nettrim", 0.1), ("lobs", 0.1)]
+
+
+def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> None:
+    answers: list[dict[str, Any]] = []
+    slow = Recipe("lenet_300_100", ("fc1", "fc2", "fc3"), samples=4000)
+    epsilons = [0.5, 0.1, 0.05, 0.02, 0.01]
+    job = pool.submit(sweep_job(answers, slow, [{"method": "nettrim", "settings": {}, "epsilons": epsilons}]))
+    wait(lambda: job.status is Status.RUNNING)
+    waiting = pool.submit(sweep_job([]))
+    assert pool.ahead_of(waiting) == 1
+    time.sleep(1)
+    started = time.monotonic()
+    job.cancel()
+    assert time.monotonic() - started < 1
+    assert job.status is Status.CANCELLED
+    kept = len(answers)
+    wait(lambda: not waiting.active)
+    assert waiting.status is Status.DONE
+    assert len(answers) == kept
+    assert job.status is Status.CANCELLED
+
+
+def test_a_queued_job_can_be_cancelled(pool: Pool) -> None:
+    answers: list[dict[str, Any]] = []
+    first, second = pool.submit(sweep_job([])), pool.submit(sweep_job(answers))
+    second.cancel()
+    wait(lambda: not first.active)
+    assert first.status is Status.DONE
+    assert second.status is Status.CANCELLED
+    assert answers == []
+
+
+def test_a_failed_job_says_why_and_the_pool_lives_on(pool: Pool) -> None:
+    bad = pool.submit(sweep_job([], Recipe("digits_mlp", ("fc9",))))
+    wait(lambda: not bad.active)
+    assert bad.status is Status.FAILED
+    assert "no module 'fc9'" in bad.error
+    good = pool.submit(sweep_job([]))
+    wait(lambda: not good.active)
+    assert good.status is Status.DONE
+
+
+def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
+    job = pool.submit(sweep_job([], Recipe("lenet_300_100", ("fc1",), samples=4000)))
+    wait(lambda: job.status is Status.RUNNING)
+    assert pool._process is not None
+    pool._process.kill()
+    wait(lambda: not job.active)
+    assert job.status is Status.FAILED
+    assert "ended unexpectedly" in job.error
+    good = pool.submit(sweep_job([]))
+    wait(lambda: not good.active)
+    assert good.status is Status.DONE
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"recipe": {**RECIPE.to_dict(), "bundle": "nowhere"}}, "no bundle at 'nowhere'"),
+        ({"recipe": {**RECIPE.to_dict(), "samples": 10**9}}, "n must be between 1 and 1000"),
+        ({"curves": [{"method": "magic", "settings": {}, "epsilons": [0.1]}]}, "unknown method 'magic'"),
+        ({"curves": [{"method": "lobs", "settings": {"rho": 1}, "epsilons": [0.1]}]}, "lobs has no setting rho"),
+        ({"curves": [{"method": "lobs", "settings": {"damping": -1}, "epsilons": [0.1]}]}, "damping = -1"),
+    ],
+)
+def test_requests_that_cannot_be_met_are_answered(change: dict[str, Any], says: str) -> None:
+    request = {"recipe": RECIPE.to_dict(), "curves": CURVES} | change
+    (answer,) = list(serve([json.dumps(request)]))
+    assert says in json.loads(answer)["error"]
+
+
+def test_the_second_solver_agrees_on_a_real_layer() -> None:
+    settings = {"tol": 1e-3, "epsilon": 0.2}
+    request = {"recipe": RECIPE.to_dict(), "check": {"layer": "fc3", "settings": settings}}
+    answer = json.loads(next(serve([json.dumps(request)])))
+    assert answer["objective"] == pytest.approx(answer["reference"], rel=1e-4)
+    assert answer["bound"] <= answer["reference"] * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "spirals"])
+def test_points_survive_a_file(tmp_path, name: str) -> None:
+    bundle = load_bundle(name)
+    recipe = Recipe(name, ("fc2", "fc3"), samples=200)
+    points = list(solve(recipe, [{"method": "magnitude", "settings": {}, "epsilons": [0.5, 0.2]}], bundle))
+    save_points(tmp_path / "sweep.npz", recipe, bundle.fingerprint, points)
+    again_recipe, again = load_points(tmp_path / "sweep.npz", bundle.fingerprint)
+    assert again_recipe == recipe
+    for a, b in zip(points, again, strict=True):
+        assert (a.key, a.report) == (b.key, b.report)
+        assert (a.mask("fc3") == b.mask("fc3")).all()
+        assert (a.regions is None) == (b.regions is None) == (name != "spirals")
+        assert a.regions is None or (a.regions == b.regions).all()
+    with pytest.raises(ValueError, match="made for other weights or data"):
+        load_points(tmp_path / "sweep.npz", "another")
+    (tmp_path / "sweep.npz").write_bytes((tmp_path / "sweep.npz").read_bytes()[:300])
+    with pytest.raises(ValueError, match="cannot be used as a stored sweep"):
+        load_points(tmp_path / "sweep.npz", bundle.fingerprint)
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "spirals", "lenet_300_100", "lenet_5"])
+def test_stored_sweeps_belong_to_their_bundles_and_repeat(name: str) -> None:
+    """Each stored sweep covers every method; one of its points, computed again, is the same to the certificate."""
+    from nettrim_core.bundle import SAMPLE_MODELS
+    from nettrim_core.recipe import EPSILONS
+
+    bundle = load_bundle(name)
+    recipe, points = load_points(SAMPLE_MODELS / name / "sweep_parallel.npz", bundle.fingerprint)
+    assert {(p.method, p.epsilon) for p in points} == {(m, e) for m in METHODS for e in EPSILONS}
+    (again,) = solve(recipe, [{"method": "lobs", "settings": {}, "epsilons": [EPSILONS[15]]}], bundle)
+    stored = next(p for p in points if p.key == again.key)
+    assert again.report.sparsity == pytest.approx(stored.report.sparsity, abs=1e-3)
+    assert again.report.accuracy == pytest.approx(stored.report.accuracy, abs=5e-3)
