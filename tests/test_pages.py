@@ -1,0 +1,135 @@
+"""The pages as Streamlit runs them, without a browser: every model and method, links, settings, states."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from nettrim_core.methods import METHODS
+from nettrim_core.record import Point
+from pages import common, words
+from pages.state import Choice
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def app() -> Iterator[AppTest]:
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    st.cache_resource.clear()
+
+
+def opened(app: AppTest, **query: str) -> AppTest:
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def text(app: AppTest) -> str:
+    return "\n".join(element.value for element in app.markdown)
+
+
+def run_until(app: AppTest, awaited: str) -> None:
+    """Look again, as the page itself does, until a text is there."""
+    deadline = time.monotonic() + 60
+    while awaited not in text(app):
+        assert time.monotonic() < deadline, f"{awaited!r} did not come"
+        time.sleep(0.2)
+        app.run()
+        assert not app.exception
+
+
+def choice(app: AppTest) -> Choice:
+    return app.session_state["choice"]
+
+
+@pytest.mark.parametrize("model", ["spirals", "digits_mlp", "lenet_300_100", "lenet_5"])
+def test_every_model_shows_every_method_at_once_from_its_stored_sweep(app: AppTest, model: str) -> None:
+    opened(app, model=model, methods=",".join(METHODS))
+    for name in METHODS:
+        assert f"**{common.title_of(name)}** sets" in text(app)
+    assert "not solved here yet" not in text(app)
+    assert not [b for b in app.button if b.key == "cancel"]
+    assert app.get("bidi_component")
+
+
+@pytest.mark.parametrize("mode", ["parallel", "cascade"])
+def test_the_sentence_says_what_the_stored_report_says(app: AppTest, mode: str) -> None:
+    opened(app, model="digits_mlp", eps="0.1097", mode=mode)
+    bundle = common.bundle_of("digits_mlp")
+    here = choice(app)
+    for name in ("nettrim", "lobs"):
+        (point,) = common.points().get(bundle, here.recipe(), common.curve_key(here, name), [0.1097])
+        assert isinstance(point, Point)
+        assert f"{100 * point.report.sparsity:.1f}\u00a0%" in text(app)
+        assert words.sentence(point) in text(app)
+
+
+def test_a_bad_link_is_shown_with_a_word_and_mended(app: AppTest) -> None:
+    opened(app, model="digits_mlp", eps="9", methods="nettrim,zzz")
+    warnings = "\n".join(warning.value for warning in app.warning)
+    assert "eps = 9" in warnings
+    assert "methods = zzz" in warnings
+    assert app.query_params["eps"] == "0.1097"
+    assert app.query_params["methods"] == "nettrim"
+    assert set(app.query_params) >= {"model", "layers", "eps", "methods", "mode", "seed", "n"}
+
+
+def test_choosing_writes_the_link(app: AppTest) -> None:
+    opened(app)
+    app.selectbox(key="w_model").set_value("digits_mlp").run()
+    assert not app.exception
+    assert app.query_params["model"] == "digits_mlp"
+    assert app.query_params["layers"] == "fc1,fc2,fc3"
+    assert choice(app).layers == ("fc1", "fc2", "fc3")
+
+
+@pytest.mark.parametrize("empty", ["layers", "methods"])
+def test_nothing_chosen_is_said_and_the_app_stays_up(app: AppTest, empty: str) -> None:
+    opened(app, model="digits_mlp")
+    app.session_state["choice"] = dataclasses.replace(choice(app), **{empty: ()})
+    app.run()
+    assert not app.exception
+    assert any(f"Pick at least one {empty[:-1]}" in info.value for info in app.info)
+
+
+def test_the_form_builds_itself_from_the_settings(app: AppTest) -> None:
+    opened(app, model="digits_mlp", methods="nettrim,exactobs", mode="cascade")
+    labels = {number.label for number in app.number_input}
+    assert {"Net-Trim: tol", "Exact OBS: damping", "Cascade: gamma", "Cascade: kappa"} <= labels
+    assert "L-OBS: damping" not in labels
+
+
+def test_a_changed_setting_is_another_problem_and_is_solved_anew(app: AppTest) -> None:
+    opened(app, model="digits_mlp", methods="magnitude_refit", layers="fc3", n="200")
+    app.number_input(key="w_magnitude_refit.damping").set_value(0.01).run()
+    assert not app.exception
+    assert app.query_params["magnitude_refit.damping"] == "0.01"
+    run_until(app, "**Magnitude + refit** sets")
+
+
+def test_export_offers_what_was_checked(app: AppTest) -> None:
+    opened(app, model="digits_mlp", methods="exactobs", eps="0.2")
+    app.switch_page("pages/export.py").run()
+    assert not app.exception
+    app.button[0].click().run()
+    run_until(app, "was loaded again with strict=True")
+    assert "was loaded again with strict=True" in text(app)
+    assert len(app.get("download_button")) == 2
+    assert any("test samples" in metric.label for metric in app.metric)
+
+
+def test_card_and_code_are_there(app: AppTest) -> None:
+    opened(app, model="lenet_300_100")
+    assert "CC BY-SA 3.0" in text(app)
+    assert sum("load_bundle" in code.value for code in app.code) >= 4

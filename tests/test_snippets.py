@@ -1,0 +1,81 @@
+"""The Python under each result runs as it stands and gives the figures of the page."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from nettrim_core import EPSILONS, METHODS, Cascade, load_bundle, prune
+from nettrim_core.recipe import coarse_to_fine
+from nettrim_core.worker import solve
+from pages import snippets
+from pages.state import Choice
+
+CHOICES = [
+    Choice("digits_mlp", ("fc1", "fc2", "fc3"), methods=("nettrim", "lobs"), n=300),
+    Choice("digits_mlp", ("fc2",), 0.123, ("exactobs", "magnitude", "magnitude_refit"), n=200, seed=3),
+    Choice("digits_mlp", ("fc2", "fc3"), methods=("lobs",), mode="cascade", n=200, settings={"lobs.damping": 0.01}),
+    Choice("spirals", ("fc3",), methods=("nettrim",), mode="cascade", n=200, settings={"cascade.gamma": 1.5, "nettrim.tol": 1e-2}),
+]  # fmt: skip
+
+
+def printed(source: str) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(source, "<snippet>", "exec"), {})
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.model}-{c.mode}-{'+'.join(c.methods)}")
+def test_the_curves_snippet_prints_the_points_of_the_page(choice: Choice) -> None:
+    stops = [*([] if choice.eps in EPSILONS else [choice.eps]), *coarse_to_fine(EPSILONS)]
+    curves = []
+    for name in choice.methods:
+        settings = {k.split(".")[1]: v for k, v in choice.settings.items() if k.startswith(f"{name}.")}
+        curves.append({"method": name, "settings": settings, "epsilons": stops})
+    shown = {
+        (p.method, f"{p.epsilon:.4g}", f"{p.report.sparsity:.1%}", f"{p.report.accuracy:.1%}")
+        for p in solve(choice.recipe(), curves, load_bundle(choice.model))
+    }
+    lines = printed(snippets.curves(choice)).splitlines()
+    found = {tuple(re.findall(r"(\S+)\s+epsilon (\S+)\s+zeros\s+(\S+) right\s+(\S+)", line)[0]) for line in lines}
+    assert found == shown
+    assert len(lines) == len(stops) * len(choice.methods)
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.model}-{c.mode}-{'+'.join(c.methods)}")
+def test_the_other_snippets_run_and_agree_with_prune(choice: Choice) -> None:
+    out = printed(snippets.at_epsilon(choice))
+    assert len([line for line in out.splitlines() if not line.startswith(" ")]) == len(choice.methods)
+    assert all(f"  {layer}: " in out for layer in choice.layers)
+    bundle = load_bundle(choice.model)
+    rules = choice.recipe().cascade or False
+    from dataclasses import replace
+
+    method = replace(choice.method(choice.methods[0]), epsilon=choice.eps)
+    inputs = bundle.calibration_sample(choice.n, choice.seed)
+    pruned, report = prune(bundle.model, inputs, method, choice.layers, rules, bundle.validation, seed=choice.seed)
+    assert f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right" in out
+    used = int((pruned.get_submodule(choice.layers[0]).weight != 0).any(0).sum())
+    assert printed(snippets.sight(choice)).startswith(f"{used} of ")
+
+
+def test_the_export_snippet_writes_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = printed(snippets.exported(CHOICES[0], "nettrim"))
+    assert "strict=True" in out
+    assert (tmp_path / "pruned" / "model.safetensors").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_methods_source_is_the_method(name: str) -> None:
+    choice = Choice("digits_mlp", ("fc1",), methods=(name,))
+    from nettrim_core import LOBS, ExactOBS, Magnitude, NetTrim
+
+    names = {"LOBS": LOBS, "ExactOBS": ExactOBS, "Magnitude": Magnitude, "NetTrim": NetTrim, "Cascade": Cascade}
+    assert eval(snippets.method_source(choice, name), names) == METHODS[name]
+    assert eval(snippets.method_source(choice, name, 0.3), names).epsilon == 0.3
