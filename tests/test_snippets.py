@@ -15,11 +15,12 @@ from nettrim_core.worker import solve
 from pages import snippets
 from pages.state import Choice
 
+SPIRAL = {"cascade.gamma": 1.5, "nettrim.tol": 1e-2}
 CHOICES = [
     Choice("digits_mlp", ("fc1", "fc2", "fc3"), methods=("nettrim", "lobs"), n=300),
     Choice("digits_mlp", ("fc2",), 0.123, ("exactobs", "magnitude", "magnitude_refit"), n=200, seed=3),
     Choice("digits_mlp", ("fc2", "fc3"), methods=("lobs",), mode="cascade", n=200, settings={"lobs.damping": 0.01}),
-    Choice("spirals", ("fc3",), methods=("nettrim",), mode="cascade", n=200, settings={"cascade.gamma": 1.5, "nettrim.tol": 1e-2}),
+    Choice("spirals", ("fc3",), methods=("nettrim",), mode="cascade", n=200, settings=SPIRAL),
 ]  # fmt: skip
 
 

@@ -1,0 +1,229 @@
+"""The main journeys in a real Chromium, against a real server. A missing browser fails; it does not skip."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from safetensors.torch import load_file
+
+from nettrim_core import load_bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+from screenshots import CHROMIUM_FLAGS, chromium, serving  # noqa: E402
+
+KNOB = "Error tolerance epsilon"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log) as url:
+        yield url
+    bad = [
+        line for line in log.read_text().splitlines() if re.search("Traceback|Uncaught|deprecated|removed after", line)
+    ]
+    assert not bad
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """A new visitor; fails on any error in the page and on any request that leaves the machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce", base_url=server)
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else trouble.append(r.url))
+    yield page
+    context.close()
+    assert trouble == []
+
+
+def opened(page: Page, path: str) -> Page:
+    page.goto(path)
+    expect(page.locator("h1").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    return page
+
+
+def charted(page: Page, path: str) -> Page:
+    opened(page, path)
+    expect(page.locator('.ntk[data-state="ready"]')).to_be_visible(timeout=60_000)
+    return page
+
+
+def marker_offsets(page: Page) -> list[float]:
+    """Distance in pixels of each moving marker from the curve's own point at the knob's place."""
+    return page.evaluate(
+        """() => {
+          const gd = document.querySelector(".ntk-plot"), i = Number(document.querySelector(".ntk input").value)
+          const {xaxis: X, yaxis: Y} = gd._fullLayout
+          return [...document.querySelectorAll(".ntk-markers > g")].map((g, k) => {
+            const t = gd.data[k], j = t.customdata.findIndex(([, at]) => at === i)
+            const [x, y] = g.getAttribute("transform").match(/-?[\\d.]+/g).map(Number)
+            return Math.hypot(x - X._offset - X.d2p(t.x[j]), y - Y._offset - Y.d2p(t.y[j]))
+          })
+        }"""
+    )
+
+
+@pytest.mark.parametrize("path", ["/export?model=digits_mlp&eps=0.2", "/?model=digits_mlp&eps=0.2037"])
+def test_a_deep_link_is_served_as_the_first_request_of_a_fresh_server(
+    browser: Browser, tmp_path: Path, path: str
+) -> None:
+    with serving(tmp_path / "log") as url:
+        context = browser.new_context(base_url=url)
+        page = opened(context.new_page(), path)
+        expect(page.locator("h1")).to_have_text("Take it with you" if "export" in path else "How much can we trim?")
+        expect(page.get_by_text("Page not found")).to_have_count(0)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        context.close()
+
+
+def test_dragging_moves_markers_and_readout_without_a_message_and_release_sends_one(page: Page) -> None:
+    sent: list[object] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    charted(page, "/?model=lenet_300_100")
+    knob, readout = page.get_by_role("slider", name=KNOB), page.locator(".ntk-readout")
+    plot = page.locator(".ntk-plot .main-svg").first.element_handle()
+    sentence, before = page.locator(".st-key-sentence"), readout.inner_text()
+    said = sentence.inner_text()
+    box = knob.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.62 * box["width"], y)
+    page.mouse.down()
+    count, places, last = len(sent), set(), ""
+    for k in range(20):
+        page.mouse.move(box["x"] + (0.62 + 0.015 * k) * box["width"], y)
+        page.wait_for_timeout(30)
+        last = page.locator(".ntk-markers > g").first.get_attribute("transform") or ""
+        places.add(last)
+    assert len(sent) == count
+    assert len(places) >= 5
+    assert readout.inner_text() != before
+    assert sentence.inner_text() == said
+    page.mouse.up()
+    expect(page).not_to_have_url(re.compile("eps=0.1097"), timeout=10_000)
+    page.wait_for_timeout(500)
+    assert sentence.inner_text() != said
+    assert len(sent) == count + 1
+    assert max(marker_offsets(page)) < 0.5
+    assert plot is not None
+    assert plot.evaluate("node => node.isConnected")  # the chart was not drawn anew
+
+
+def test_keyboard_alone_moves_the_knob_and_the_link_follows(page: Page) -> None:
+    charted(page, "/?model=digits_mlp&eps=0.1097")
+    knob = page.get_by_role("slider", name=KNOB)
+    knob.focus()
+    knob.press("End")
+    expect(page).to_have_url(re.compile("eps=0.7"), timeout=10_000)
+    value = knob.get_attribute("aria-valuetext") or ""
+    assert "Net-Trim" in value
+    assert "L-OBS" in value
+    page.reload()
+    expect(page.get_by_role("slider", name=KNOB)).to_have_value("24", timeout=30_000)
+
+
+def test_markers_sit_on_their_curves_after_zoom_resize_and_theme(page: Page) -> None:
+    charted(page, "/?model=digits_mlp&methods=nettrim,lobs,exactobs")
+    assert len(marker_offsets(page)) == 3
+    page.evaluate(
+        "() => Plotly.relayout(document.querySelector('.ntk-plot'), {'xaxis.range': [0.3, 1], 'yaxis.range': [0, 1]})"
+    )
+    assert max(marker_offsets(page)) < 0.5
+    page.set_viewport_size({"width": 700, "height": 900})
+    page.wait_for_timeout(600)
+    assert max(marker_offsets(page)) < 0.5
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_timeout(600)
+    assert max(marker_offsets(page)) < 0.5
+
+
+def test_a_typed_epsilon_is_solved_for(page: Page) -> None:
+    charted(page, "/?model=digits_mlp")
+    page.get_by_role("spinbutton", name="Exact epsilon").fill("0.123")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("eps=0.123"), timeout=15_000)
+    expect(page.locator(".ntk-eps")).to_have_text("ε = 0.123", timeout=15_000)
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=60_000)
+    expect(page.locator(".st-key-sentence")).not_to_contain_text("not solved here yet", timeout=60_000)
+    expect(page.get_by_role("slider", name=KNOB)).to_have_attribute("max", "25")
+
+
+def test_recompute_live_cancel_and_move_the_knob_meanwhile(page: Page) -> None:
+    charted(page, "/?model=lenet_300_100")
+    page.goto("/?model=lenet_300_100&n=900")
+    cancel = page.get_by_role("button", name="Cancel")
+    expect(cancel).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(re.compile(r"Solving: [3-9]|Solving: \d\d"))).to_be_visible(timeout=120_000)
+    knob = page.get_by_role("slider", name=KNOB)
+    knob.focus()
+    knob.press("End")
+    expect(page).to_have_url(re.compile("eps=0.7"), timeout=3_000)
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=3_000)
+    cancel.click()
+    resume = page.get_by_role("button", name="Resume")
+    expect(resume).to_be_visible(timeout=3_000)
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets")  # what was solved stays
+    resume.click()
+    expect(cancel).to_be_visible(timeout=10_000)
+    cancel.click()
+    expect(resume).to_be_visible(timeout=3_000)
+
+
+def test_a_bad_link_falls_back_with_a_word(page: Page) -> None:
+    charted(page, "/?model=digits_mlp&eps=banana&mode=sideways")
+    expect(page.get_by_text("The link asked for eps = banana")).to_be_visible()
+    expect(page.get_by_text("The link asked for mode = sideways")).to_be_visible()
+
+
+def test_from_the_knob_to_a_file_that_loads_in_plain_torch(page: Page, tmp_path: Path) -> None:
+    charted(page, "/?model=digits_mlp&eps=0.2037&methods=exactobs")
+    page.get_by_role("link", name="Export").click()
+    page.get_by_role("button", name="Prepare the files").click()
+    expect(page.get_by_role("heading", name="Checked")).to_be_visible(timeout=60_000)
+    saved = {}
+    for button in ("Weights (model.safetensors)", "Report (report.json)"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=button).click()
+        saved[button] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[button])
+    report = json.loads(saved["Report (report.json)"].read_text())
+    model = torch.nn.Sequential()
+    for name, module in load_bundle("digits_mlp").model.named_children():
+        model.add_module(name, module)
+    model.load_state_dict(load_file(saved["Weights (model.safetensors)"]), strict=True)
+    for layer in report["layers"]:
+        weight = model.state_dict()[f"{layer['name']}.weight"]
+        assert int((weight == 0).sum()) == layer["weight_zeros"] > 0
+    inputs, labels = load_bundle("digits_mlp").test
+    assert float((model(inputs).argmax(1) == labels).double().mean()) == pytest.approx(report["accuracy"])
+
+
+def test_two_visitors_do_not_see_each_others_choice(page: Page, browser: Browser, server: str) -> None:
+    charted(page, "/?model=digits_mlp&eps=0.2")
+    context = browser.new_context(base_url=server)
+    other = charted(context.new_page(), "/?model=spirals&eps=0.05")
+    page.reload()
+    expect(page.get_by_role("slider", name=KNOB)).to_be_visible(timeout=30_000)
+    assert "model=digits_mlp" in page.url
+    assert "model=spirals" in other.url
+    context.close()
