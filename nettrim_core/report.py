@@ -89,6 +89,12 @@ class Report:
         return sum(layer.weight_zeros for layer in self.layers) / sum(layer.weights for layer in self.layers)
 
     @property
+    def bias_sparsity(self) -> float:
+        """Zeros among the biases of the pruned layers."""
+        biases = sum(layer.biases for layer in self.layers)
+        return sum(layer.bias_zeros for layer in self.layers) / biases if biases else 0.0
+
+    @property
     def network_sparsity(self) -> float:
         return self.network_zeros / self.network_weights
 
@@ -115,7 +121,9 @@ class Report:
         data |= {
             "sparsity": self.sparsity,
             "sparsity_denominator": "weights of the pruned layers, biases left out",
+            "bias_sparsity": self.bias_sparsity,
             "network_sparsity": self.network_sparsity,
+            "network_sparsity_denominator": "all weights of Linear and Conv2d layers, biases left out",
             "accuracy_interval": self.accuracy_interval,
             "accuracy_before_interval": self.accuracy_before_interval,
         }

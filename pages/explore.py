@@ -60,7 +60,7 @@ def choose_network(choice: Choice) -> Choice:
         "signals of the network pruned so far; epsilon then sets the first layer, and later ones follow the error "
         "already made.",
     )
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.pills(
             "Layers",
             facts.layers,

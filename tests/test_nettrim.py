@@ -270,3 +270,13 @@ def test_each_neurons_gap_is_reported() -> None:
     result = NetTrim(epsilon=0.1).prune(random_layer(12, 5, 60))
     assert result.neurons["gap"].shape == (5,)
     assert float(result.neurons["gap"].sum()) == pytest.approx(result.stats["gap"], abs=1e-9)
+
+
+def test_multipliers_of_the_wrong_sign_off_omega_prove_nothing() -> None:
+    """A sample without inputs costs no multiplier anything: only its sign keeps it from bounding what it likes."""
+    X = torch.tensor([[1.0, 0.0]], dtype=F64)
+    center = torch.tensor([[1.0, 1.0]], dtype=F64)
+    target = ResponseSet(center, torch.tensor([[True, False]]), 0.5, True)
+    L = torch.tensor([[-1.0, -100.0]], dtype=F64)
+    found = certify(X, target, torch.tensor([[0.5]], dtype=F64), L)
+    assert found.bound == pytest.approx(0.5)  # the optimum, u = 0.5; without the sign it would be 100.5
