@@ -14,6 +14,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+NICENESS = 10  # of the worker, from its first moment: the page's own process goes first
+
 
 class Status(Enum):
     QUEUED = "queued"
@@ -95,6 +97,7 @@ class Pool:
                 text=True,
                 env={**os.environ, "PYTHONPATH": path},
             )
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         return self._process
 
     def _kill(self) -> None:

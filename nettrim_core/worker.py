@@ -106,7 +106,6 @@ def serve(lines: Iterable[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    os.nice(5)  # the page's own process goes first
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     for answer in serve(sys.stdin):
         sys.stdout.write(answer + "\n")

@@ -9,7 +9,7 @@ const SHAPES = [
   "M3,-9H-3V-3H-9V3H-3V9H3V3H9V-3H3Z",
 ]
 const HEIGHT = 300
-const COMMIT_AFTER = 180 // ms: held arrow keys are one message
+const COMMIT_AFTER = 120 // ms: held arrow keys are one message
 const percent = (value, digits = 1) => (100 * value).toFixed(digits) + " %"
 const short = (epsilon) => String(Number(epsilon.toPrecision(4)))
 
