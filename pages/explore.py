@@ -270,7 +270,7 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
     validation = len(common.bundle_of(choice.model).validation[1])
     note = f"Accuracy is on {validation:,} validation samples; test accuracy comes with the export."
     if open_points:
-        note += f" Open markers: {open_points} results that did not reach their tolerance."
+        note += f" Open markers, {open_points} here, did not reach their tolerance."
     right.markdown(note)
     code(snippets.curves(choice), "python_curves")
 
