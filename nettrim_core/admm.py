@@ -97,8 +97,7 @@ class ADMM:
     def _balance(self, found: Certificate, tol: float) -> None:
         """Steer rho by what the certificate lacks: larger if the violation is the larger part, smaller if the gap.
 
-        Judged against residual balancing on LeNet-300-100 it takes a third to a half of the iterations at small
-        epsilon. A negative gap means a point far outside: the violation is what lacks.
+        A negative gap means a point far outside: the violation is what lacks.
         """
         floor = 1e-2 * tol
         factor = (max(found.violation, floor) / max(found.gap, floor)) ** RHO_POWER
