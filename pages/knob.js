@@ -109,6 +109,7 @@ class Knob {
     this.markers = root.querySelector(".ntk-markers")
     this.range = root.querySelector("input")
     this.drawn = null
+    this.drawing = Promise.resolve()
     this.frame = 0
     this.timer = 0
     this.range.oninput = () => this.show()
@@ -181,7 +182,13 @@ class Knob {
     })
   }
 
-  async draw() {
+  /** One drawing at a time: Plotly works in steps, and a step must not find the plot purged or drawn anew. */
+  draw() {
+    return (this.drawing = this.drawing.then(() => this.drawNow()))
+  }
+
+  async drawNow() {
+    if (this.closed) return
     const theme = themeOf(this.root)
     const narrow = this.root.clientWidth < 560
     const { series, dense, epsilons } = this.data
@@ -241,7 +248,7 @@ class Knob {
     cancelAnimationFrame(this.frame)
     this.observer.disconnect()
     this.resizer.disconnect()
-    if (window.Plotly) window.Plotly.purge(this.plot)
+    this.drawing.then(() => this.plotly?.purge(this.plot))
   }
 }
 
