@@ -130,7 +130,6 @@ class Network:
         max_patches: int = MAX_PATCHES,
         seed: int = 0,
     ) -> None:
-        self.steps = steps_of(model)
         self.model = copy.deepcopy(model).eval()
         self.steps = steps_of(self.model)
         self.seed = seed

@@ -159,7 +159,7 @@ def gather(choice: Choice, bundle: Bundle) -> dict[str, list[Point | None]]:
 
 
 def missing(choice: Choice, bundle: Bundle) -> list[dict[str, Any]]:
-    """The curves still to solve, as a job has them: the knob's own place first, then coarse to fine."""
+    """The curves still to solve, as a job has them: a typed value first, then coarse to fine."""
     epsilons = epsilons_of(choice)
     curves = []
     for name, found in gather(choice, bundle).items():

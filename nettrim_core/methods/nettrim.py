@@ -106,10 +106,11 @@ class _Solver:
         return self.engine
 
     def zero(self) -> LayerResult:
-        """Everything pruned: what epsilon = 1 allows."""
+        """Everything pruned: what epsilon = 1 allows, unless V is negative somewhere."""
         target = response_set(self.problem, 1.0)
         U, L = torch.zeros_like(self.W), torch.zeros_like(target.center)
-        return self._result(Solution(U, certify(self.X, target, U, L), 0, True), 1.0, target.radius, 0.0)
+        found = certify(self.X, target, U, L)
+        return self._result(Solution(U, found, 0, found.within(self.tol)), 1.0, target.radius, 0.0)
 
     def _result(self, solution: Solution, epsilon: float, radius: float, seconds: float) -> LayerResult:
         U = torch.zeros_like(self.problem.W)
