@@ -35,9 +35,10 @@ INSIDE = 0.1  # aim at a radius smaller by this part of the tolerance, so that t
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """S (N, M), its certificate, and the iterations it took."""
+    """U (N, M), its certificate, the multipliers L (M, P) that prove it, and the iterations it took."""
 
     U: Tensor
+    L: Tensor
     certificate: Certificate
     iterations: int
     converged: bool
@@ -64,7 +65,7 @@ class ADMM:
         self.A, self.B = torch.zeros_like(self.Z), torch.zeros_like(self.S)
         self.rho = RHO_START
 
-    def solve(self, target: ResponseSet, tol: float) -> Solution:
+    def solve(self, target: ResponseSet, tol: float, most: int = MAX_ITERATIONS) -> Solution:
         """The sparsest U (in l1) whose response is in ``target``, stopped by its certificate at ``tol``.
 
         If the certificate is not reached, the best iterate seen comes back with ``converged=False``.
@@ -72,13 +73,14 @@ class ADMM:
         scaled = target.to(self.inputs.dtype, self.scale)
         scaled = dataclasses.replace(scaled, radius=scaled.radius * (1 - INSIDE * tol))
         best: Solution | None = None
-        for iteration in range(CHECK_EVERY, MAX_ITERATIONS + 1, CHECK_EVERY):
+        for iteration in range(CHECK_EVERY, most + 1, CHECK_EVERY):
             for _ in range(CHECK_EVERY):
                 self._step(scaled)
             U = self.S.to(self.out_dtype)
-            found = certify(self.X, target, U, (self.rho * self.scale) * self.A)
-            if best is None or _worst(found) < _worst(best.certificate):
-                best = Solution(U.clone(), found, iteration, found.within(tol))
+            L = ((self.rho * self.scale) * self.A).double()
+            found = certify(self.X, target, U, L)
+            if best is None or found.worst < best.certificate.worst:
+                best = Solution(U.clone(), L, found, iteration, found.within(tol))
             if best.converged:
                 break
             self._balance(found, tol)
@@ -106,7 +108,3 @@ class ADMM:
         self.rho *= factor
         self.A /= factor
         self.B /= factor
-
-
-def _worst(certificate: Certificate) -> float:
-    return max(certificate.gap, certificate.violation)

@@ -25,6 +25,9 @@ class Certificate:
     gap: (||U||_1 - bound) / ||U||_1, one-sided: it may be slightly negative where U is slightly infeasible.
     violation: of the response set, relative to its radius.
     neuron_gap: (M,) each neuron's share of the gap; sums to it.
+    neuron_excess: (M,) max |X l_m| - 1, at least 0: how far a neuron's multipliers were from being feasible before they
+        were shrunk, 0 at the optimum.
+    neuron_violation: (M,) what a neuron's response has above V off omega, relative to the radius.
     """
 
     objective: float
@@ -32,9 +35,15 @@ class Certificate:
     gap: float
     violation: float
     neuron_gap: Tensor
+    neuron_excess: Tensor
+    neuron_violation: Tensor
+
+    @property
+    def worst(self) -> float:
+        return max(self.gap, self.violation)
 
     def within(self, tol: float) -> bool:
-        return self.gap <= tol and self.violation <= tol
+        return self.worst <= tol
 
 
 def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate:
@@ -42,17 +51,22 @@ def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate
     U, L = U.double(), L.double()
     if target.relu:
         L = torch.where(target.omega, L, L.clamp(min=0))
-    L = L / (X @ L.T).abs().amax(0).clamp(min=1)[:, None]
+    steepest = (X @ L.T).abs().amax(0).clamp(min=1)
+    L = L / steepest[:, None]
     on = (L * target.omega).square().sum(1)
     share = on / on.sum().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
     bounds = -(L * target.center).sum(1) - target.radius * share
     norms = U.abs().sum(0)
     objective, bound = float(norms.sum()), float(bounds.sum())
     scale = objective if objective > 0 else 1.0
+    response = U.T @ X
+    over = torch.linalg.vector_norm(((response - target.center) * ~target.omega).clamp(min=0), dim=1)
     return Certificate(
         objective=objective,
         bound=bound,
         gap=(objective - bound) / scale,
-        violation=target.violation(U.T @ X),
+        violation=target.violation(response),
         neuron_gap=(norms - bounds) / scale,
+        neuron_excess=steepest - 1,
+        neuron_violation=over / (target.radius or 1.0),
     )

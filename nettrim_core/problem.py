@@ -178,9 +178,25 @@ class Method(Protocol):
         """One result per epsilon, in the order given, sharing work between them."""
         ...
 
+    def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
+        """(index, result): coarse answers first where a method has them, and the last one of each index is that of
+        ``path``."""
+        ...
+
     def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
         """The layer pruned to a fraction of zeros."""
         ...
+
+
+def halving(count: int) -> list[int]:
+    """0 .. count - 1 in an order that takes shape early: the ends, the middle, the quarters, and so on."""
+    order, gaps = sorted({0, count - 1}) if count else [], [(0, count - 1)]
+    for low, high in gaps:  # grows meanwhile
+        if high - low > 1:
+            middle = (low + high) // 2
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return order
 
 
 def discrepancy(problem: LayerProblem, U: Tensor) -> float:

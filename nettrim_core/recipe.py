@@ -12,7 +12,7 @@ import numpy as np
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.methods import METHODS
-from nettrim_core.problem import Method
+from nettrim_core.problem import Method, halving
 from nettrim_core.prune import Cascade, Network
 
 # The knob's stops: 25 tolerances, logarithmic from .005 to .7.
@@ -67,7 +67,6 @@ def method_from(name: str, settings: dict[str, Any]) -> Method:
 
 
 def coarse_to_fine(epsilons: Iterable[float]) -> list[float]:
-    """The same epsilons, every fourth first, then every second, then the rest; each pass from large to small."""
+    """The same epsilons in an order that takes shape early: the largest and the smallest, the middle, the quarters."""
     ordered = sorted(epsilons, reverse=True)
-    passes = [ordered[0::4], ordered[2::4], ordered[1::2]]
-    return [epsilon for part in passes for epsilon in part]
+    return [ordered[place] for place in halving(len(ordered))]

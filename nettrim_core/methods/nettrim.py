@@ -11,22 +11,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, setting
+from nettrim_core.homotopy import Homotopy, PathLostError, peak_bytes
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, halving, setting
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
 
-# float32 iterations certify 1e-3; a tighter tolerance needs float64 ones. Small layers gain nothing from float32.
-SINGLE_PRECISION_TOL = 1e-4
-SINGLE_PRECISION_SIZE = 2_000_000  # N * M * P
+SINGLE_PRECISION_TOL = 1e-4  # float32 iterations certify 1e-3; a tighter tolerance needs float64 ones
+LEVELS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of gap and violation, on the way to a tolerance by iteration
+AHEAD = 6.0  # how far down the exact engine follows at a time when somebody waits for its answers
 SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
-SPARSITY_STEPS = 12
+SPARSITY_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -42,26 +44,62 @@ class NetTrim(Settings):
         return next(self.path(problem, [self.epsilon]))
 
     def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:
-        """One result per epsilon in the order given, each warm-started from the one before."""
-        solver = _Solver(problem, self.tol)
+        """One result per epsilon in the order given, all read off one path of solutions."""
+        epsilons = self._legal(epsilons)
+        solver = _Solver(problem, self.tol, epsilons)
         for epsilon in epsilons:
-            dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
             yield solver.at(epsilon)
 
+    def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
+        """(index, result) as an answer takes shape, each better than the one before at that index.
+
+        First all to a gap and violation of 1e-1: the ends of the range, its middle, the quarters, and so on. Then to
+        ``tol``, from large epsilon to small; by way of 1e-2, 1e-3, ... where only the iterative engine can be used.
+        Which index comes when does not depend on the layer, so that several layers can be refined side by side.
+        """
+        epsilons = self._legal(epsilons)
+        descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
+        solver = _Solver(problem, self.tol, epsilons, AHEAD)
+        levels = [level for level in LEVELS[: 1 if solver.exact else None] if level > self.tol]
+        for level in levels:
+            for place in halving(len(epsilons)):
+                yield descending[place], solver.at(epsilons[descending[place]], level)
+        for index in descending:
+            yield index, solver.at(epsilons[index])
+
+    @staticmethod
+    def memory(problem: LayerProblem) -> int:
+        """About how many bytes solving this layer takes at its peak, with torch's present number of threads."""
+        N, M, P = int(problem.alive.sum()), problem.Y.shape[0], problem.X.shape[1]
+        return peak_bytes(N, M, P, torch.get_num_threads())
+
+    def _legal(self, epsilons: Iterable[float]) -> list[float]:
+        epsilons = list(epsilons)
+        for epsilon in epsilons:
+            dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
+        return epsilons
+
     def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
-        """The result of the smallest epsilon (within 1 %) that reaches ``sparsity``, by bisection in log epsilon.
+        """The result of the smallest epsilon (within 1 %) that reaches ``sparsity``: halved until it does not, then by
+        bisection in log epsilon.
 
         In a cascade epsilon sets the radius here, in place of the error already made.
         """
         check_sparsity(sparsity)
-        solver = _Solver(dataclasses.replace(problem, gamma=None), self.tol)
-        low, high = SPARSITY_RANGE
+        least, high = SPARSITY_RANGE
+        halves = [high / 2**k for k in range(SPARSITY_STEPS) if high / 2**k > least]
+        solver = _Solver(dataclasses.replace(problem, gamma=None), self.tol, halves, AHEAD)
         found = solver.at(high)
         if fraction_zero(found.U) < sparsity:
             return solver.zero()
-        for _ in range(SPARSITY_STEPS):
-            if high / low < 1.01:
+        low = least
+        for epsilon in halves[1:]:
+            tried = solver.at(epsilon)
+            if fraction_zero(tried.U) < sparsity:
+                low = epsilon
                 break
+            high, found = epsilon, tried
+        while high / low > 1.01:
             middle = math.sqrt(low * high)
             tried = solver.at(middle)
             if fraction_zero(tried.U) >= sparsity:
@@ -72,18 +110,32 @@ class NetTrim(Settings):
 
 
 class _Solver:
-    """One layer at many radii: drops dead inputs, picks the precision, settles the cases that need no iteration."""
+    """One layer at many radii: drops dead inputs, picks the engine, settles the cases that need none.
 
-    def __init__(self, problem: LayerProblem, tol: float) -> None:
+    epsilons: what will be asked for, as far as known; ahead: see :class:`Homotopy`.
+    """
+
+    def __init__(
+        self, problem: LayerProblem, tol: float, epsilons: Sequence[float] = (), ahead: float = math.inf
+    ) -> None:
         self.problem, self.tol = problem, tol
         self.rows = problem.alive if bool(problem.alive.any()) else torch.ones_like(problem.alive)
         self.X, self.W = problem.X[self.rows].double(), problem.W[self.rows]
-        self.engine: ADMM | None = None
+        radii = [response_set(problem, epsilon).radius for epsilon in epsilons]
+        self.exact: Homotopy | None = None
+        if self.X.device.type == "cpu":
+            self.exact = Homotopy(self.X, self.W, radii, ahead)
 
-    def at(self, epsilon: float) -> LayerResult:
+    @cached_property
+    def iterative(self) -> ADMM:
+        single = self.tol >= SINGLE_PRECISION_TOL
+        return ADMM(self.X, self.W, torch.float32 if single else torch.float64)
+
+    def at(self, epsilon: float, tol: float | None = None) -> LayerResult:
+        """The result at epsilon; a ``tol`` coarser than the solver's own is met by the first-order engine."""
         started = time.perf_counter()
         target = response_set(self.problem, epsilon)
-        solution = self._settled(target) or self._engine().solve(target, self.tol)
+        solution = self._settled(target) or self._solved(target, tol)
         return self._result(solution, epsilon, target.radius, time.perf_counter() - started)
 
     def _settled(self, target: ResponseSet) -> Solution | None:
@@ -96,21 +148,24 @@ class _Solver:
         else:
             return None
         found = certify(self.X, target, U, L)
-        return Solution(U, found, 0, found.within(self.tol))
+        return Solution(U, L, found, 0, found.within(self.tol))
 
-    def _engine(self) -> ADMM:
-        if self.engine is None:
-            small = self.W.numel() * self.X.shape[1] <= SINGLE_PRECISION_SIZE
-            single = self.tol >= SINGLE_PRECISION_TOL and not small
-            self.engine = ADMM(self.X, self.W, torch.float32 if single else torch.float64)
-        return self.engine
+    def _solved(self, target: ResponseSet, tol: float | None) -> Solution:
+        if tol is not None and tol > self.tol:
+            return self.iterative.solve(target, tol)
+        if self.exact is not None:
+            try:
+                return self.exact.solve(target, self.tol)
+            except PathLostError:  # the other engine may get there, and its certificate says whether it has
+                self.exact = None
+        return self.iterative.solve(target, self.tol)
 
     def zero(self) -> LayerResult:
         """Everything pruned: what epsilon = 1 allows, unless V is negative somewhere."""
         target = response_set(self.problem, 1.0)
         U, L = torch.zeros_like(self.W), torch.zeros_like(target.center)
         found = certify(self.X, target, U, L)
-        return self._result(Solution(U, found, 0, found.within(self.tol)), 1.0, target.radius, 0.0)
+        return self._result(Solution(U, L, found, 0, found.within(self.tol)), 1.0, target.radius, 0.0)
 
     def _result(self, solution: Solution, epsilon: float, radius: float, seconds: float) -> LayerResult:
         U = torch.zeros_like(self.problem.W)
@@ -126,4 +181,9 @@ class _Solver:
             "epsilon": epsilon,
             "radius": radius,
         }
-        return LayerResult(U, solution.converged, stats, {"gap": found.neuron_gap})
+        return LayerResult(
+            U,
+            solution.converged,
+            stats,
+            {"gap": found.neuron_gap, "excess": found.neuron_excess, "violation": found.neuron_violation},
+        )

@@ -1,0 +1,263 @@
+"""Net-Trim's whole path in epsilon, exactly: the engine for layers on the CPU.
+
+The neurons of a layer are coupled by one number only. At a price lambda of the weights every neuron has a problem of
+its own (:mod:`nettrim_core.active_set`), whose squared residual R_m^2(lambda) is a piecewise quadratic; the layer's
+solution at a radius is the one at the lambda where
+
+    sum_m R_m^2(lambda) = radius^2,
+
+a root of a known increasing function. So each neuron is followed once, from the lambda at which its weights appear
+down to that of the smallest radius asked for, one neuron at a time (its N x N arrays live no longer than that). Any
+radius above then costs a root and, per neuron, one linear system in its basic indices. With L = (Z - Y) / lambda on
+omega and mu / lambda off it, the certificate is that of any other engine; neurons that spoil it are reworked one by
+one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+from scipy.optimize import root_scalar
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from nettrim_core import active_set
+from nettrim_core.active_set import Float, Trace
+from nettrim_core.admm import ADMM, Solution
+from nettrim_core.certificate import Certificate, certify
+from nettrim_core.response import ResponseSet
+
+INSIDE = 1e-3  # aim at a radius smaller by this part of the tolerance
+NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
+FIRST = 0.5  # of ||Y||: start no lower than at this radius
+GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
+MARGIN = 1.08  # on the guessed lambda
+HIGHEST, LOWEST = 1e6, 1e-13  # times the first lambda: where a radius above, or below, is given up
+LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken up again
+SAMPLE = 16  # neurons followed first, to see how far down the others must go
+ENOUGH = 0.75  # of the squared radius: how far down to follow, as a sample only guesses where it is
+ROOT_TOL = 1e-14
+CORRECTIONS = 6
+REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
+
+T = TypeVar("T")
+
+
+class PathLostError(RuntimeError):
+    """A neuron's path could not be followed."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The traces of all neurons between two lambdas."""
+
+    high: float
+    low: float
+    traces: list[Trace]
+
+    def r2(self, lam: float) -> float:
+        return math.fsum(active_set.r2_at(t, lam) for t in self.traces)
+
+
+class Homotopy:
+    """The path of one layer, followed as far down as it is asked for.
+
+    X: (N, P) without all-zero rows. W: (N, M); its dtype is that of the solutions. omega and center are those of
+    the first target; later targets differ by their radius only. radii: what is going to be asked for, as far as known;
+    the neurons are followed on to those that are not smaller by more than a factor ``ahead``.
+    """
+
+    def __init__(self, X: Tensor, W: Tensor, radii: Sequence[float] = (), ahead: float = math.inf) -> None:
+        self.X, self.W, self.radii, self.ahead = X, W, radii, ahead
+        values = X.numpy()
+        N, P = values.shape
+        self.unit = 1 / np.linalg.norm(values, axis=1)
+        scaled = np.ascontiguousarray(values * self.unit[:, None])
+        turned = np.ascontiguousarray(scaled.T)
+        self.layer = active_set.Layer(scaled, turned, scaled @ turned, (P / N) ** 0.5, self.unit)
+        self.known: list[Stretch] = []
+
+    def solve(self, target: ResponseSet, tol: float) -> Solution:
+        """The sparsest U (in l1) whose response is in ``target``, with its certificate."""
+        if not self.known:
+            self._begin(target)
+        goal = target.radius * (1 - INSIDE * tol)
+        self._reach(goal)
+        aim, best = goal, None
+        bad: list[int] = []
+        for _ in range(CORRECTIONS):
+            lam = self._price(aim)
+            U, MU = self._at(lam)
+            self._rework(bad, lam, U, MU)
+            L = MU / lam
+            response = U.T @ self.X.numpy()
+            L[self.omega] = ((response - self.center) / lam)[self.omega]
+            u, multipliers = torch.from_numpy(U).to(self.W.dtype), torch.from_numpy(L)
+            found = certify(self.X, target, u, multipliers)
+            kinks = sum(len(t.lam) for stretch in self.known for t in stretch.traces)
+            if best is None or found.worst < best.certificate.worst:
+                best = Solution(u, multipliers, found, kinks, found.within(tol))
+            if best.converged:
+                break
+            known, bad = bad, self._offenders(found, tol, bad)
+            reached = float(np.linalg.norm((response - self.center)[self.omega]))
+            if len(bad) == len(known) and abs(reached / goal - 1) < NEAR_ENOUGH * tol:
+                break
+            if reached > 0:
+                aim *= goal / reached
+        assert best is not None
+        return best
+
+    def _begin(self, target: ResponseSet) -> None:
+        """Start at the largest radius that will be asked for, or a large one: from where few weights are left, guessed
+        by a first-order iteration, the others come in one by one."""
+        self.omega, self.center = target.omega.numpy(), target.center.numpy()
+        self.responses = np.where(self.omega, self.center, 0.0)
+        self.busy = [m for m in range(len(self.center)) if self.omega[m].any() or (self.center[m] < 0).any()]
+        radius = max(target.radius, *self.radii, FIRST * float(np.linalg.norm(self.responses)))
+        guess = ADMM(self.X, self.W, torch.float32).solve(
+            dataclasses.replace(target, radius=radius), GUESS_TOL, GUESS_ITERATIONS
+        )
+        slope = float(torch.linalg.vector_norm(guess.L * target.omega))  # d objective / d radius, so 1 / lambda is
+        steepest = float(np.abs(self.layer.X @ self.responses.T / self.layer.w[:, None]).max()) or 1.0
+        self.top = min(radius / slope, steepest) if slope > 0 else steepest
+        U = guess.U.double().numpy() / self.unit[:, None]
+        MU = (guess.L * ~target.omega).clamp(min=0).numpy() * (self.top / self.layer.stretch)
+        self._extend(self.top * MARGIN, U, MU, self._least(target.radius))
+        while self.known[0].r2(self.known[0].high) < radius**2 and self.known[0].high < HIGHEST * self.top:
+            high = self.known[0].high
+            self._follow(high * 3, high, *self._values(high))
+
+    def _least(self, radius: float) -> float:
+        """The smallest radius that will be asked for and is not smaller than this one by more than ``ahead``."""
+        return min((r for r in self.radii if radius / self.ahead <= r), default=radius)
+
+    def _reach(self, radius: float) -> None:
+        """Follow on until the known stretches hold the radius, and those that will come and are not much smaller."""
+        while self.known[-1].r2(self.known[-1].low) > radius**2 and self.known[-1].low > LOWEST * self.top:
+            low = self.known[-1].low
+            self._extend(low, *self._values(low), min(self._least(radius), radius))
+
+    def _extend(self, high: float, U: Float, MU: Float, radius: float) -> None:
+        """Follow all neurons from lambda = high, where U and MU are (nearly) the solution, to about where the radius
+        is reached, judged by a sample of them."""
+        residual = (U.T @ self.layer.X - self.center) * self.omega
+        r2 = np.square(residual).sum(1)
+        share = ENOUGH * radius**2 / r2.sum()
+        sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
+        paths = self._each(lambda m: self._trace(m, high, 0.0, U, MU, 0.5 * share * r2[m]), sample)
+        low = max(max(t.lam[-1] for t in paths), LOWEST * self.top / 2)
+        goal = share * r2[sample].sum()
+        over = lambda lam: math.fsum(active_set.r2_at(t, lam) for t in paths) - goal  # noqa: E731
+        if over(low) < 0 < over(high):
+            low = root_scalar(over, bracket=(low, high)).root
+        low = min(low, high * LEAST_STEP)
+        done = {m: path for m, path in zip(sample, paths, strict=True) if path.lam[-1] <= low}
+        self._follow(high, low, U, MU, done)
+
+    def _price(self, radius: float) -> float:
+        """The lambda at which the layer's residual is ``radius``, or the nearest that is known."""
+        for stretch in self.known:
+            if stretch.r2(stretch.low) <= radius**2:
+                over = lambda lam, of=stretch: of.r2(lam) - radius**2  # noqa: E731
+                if over(stretch.high) <= 0:
+                    return stretch.high
+                return root_scalar(over, bracket=(stretch.low, stretch.high), rtol=ROOT_TOL).root
+        return self.known[-1].low
+
+    def _stretch(self, lam: float) -> Stretch:
+        return next(s for s in self.known if lam >= s.low)
+
+    def _at(self, lam: float) -> tuple[Float, Float]:
+        """U (N, M) and the multipliers MU (M, P) of the constraints at a known lambda, by the neurons' bases."""
+        U, MU = np.zeros((len(self.layer.X), len(self.center))), np.zeros(self.center.shape)
+        stretch = self._stretch(lam)
+
+        def fill(m: int) -> None:
+            off = ~self.omega[m]
+            basis = active_set.basis_at(stretch.traces[m], lam, len(U) + int(off.sum()))
+            u, mu = active_set.values_of(basis, self.layer, self.omega[m], self.responses[m], self.center[m], lam)
+            U[:, m] = u * self.unit
+            MU[m, off] = mu * self.layer.stretch
+
+        self._each(fill, self.busy)
+        return U, MU
+
+    def _values(self, lam: float) -> tuple[Float, Float]:
+        """The same, scaled as the traces are."""
+        U, MU = self._at(lam)
+        return U / self.unit[:, None], MU / self.layer.stretch
+
+    def _offenders(self, found: Certificate, tol: float, known: list[int]) -> list[int]:
+        """The neurons known to spoil the certificate and those that do now."""
+        bad = torch.maximum(found.neuron_excess, found.neuron_violation) > REWORK * tol
+        return sorted({*known, *(m for m in self.busy if bool(bad[m]))})
+
+    def _rework(self, neurons: list[int], lam: float, U: Float, MU: Float) -> None:
+        """Solve for these neurons again, more carefully, in place."""
+
+        def again(m: int) -> None:
+            off = ~self.omega[m]
+            guess = np.ascontiguousarray(U[:, m] / self.unit), MU[m, off] / self.layer.stretch
+            u, mu, found = active_set.rework(self._neuron(m), *guess, lam)
+            if found:
+                U[:, m], MU[m, off] = u * self.unit, mu * self.layer.stretch
+
+        self._each(again, neurons)
+
+    def _follow(self, high: float, low: float, U: Float, MU: Float, done: dict[int, Trace] | None = None) -> None:
+        left = [m for m in self.busy if not done or m not in done]
+        found = dict(zip(left, self._each(lambda m: self._trace(m, high, low, U, MU), left), strict=True))
+        nothing = active_set.room(1)
+        traces = [found.get(m) or (done or {}).get(m) or nothing for m in range(len(self.center))]
+        self.known.append(Stretch(high, low, traces))
+        self.known.sort(key=lambda s: -s.low)
+
+    def _trace(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Trace:
+        neuron = self._neuron(m)
+        u, mu = np.ascontiguousarray(U[:, m]), MU[m, ~self.omega[m]]
+        entries = 4 * sum(neuron.XC.shape) + 4096
+        while True:
+            room = active_set.room(entries)
+            status, used = active_set.trace(neuron, u, mu, high, low, enough, room, self._stop)
+            if status == active_set.DONE:
+                return active_set.shortened(room, used)
+            if status == active_set.FULL and entries < 1e8:
+                entries *= 4
+            elif status == active_set.STOPPED:
+                raise KeyboardInterrupt
+            else:
+                raise PathLostError(
+                    f"the path of neuron {m} cannot be followed below lambda = {room.lam[max(used - 1, 0)]:g}"
+                )
+
+    def _neuron(self, m: int) -> active_set.Neuron:
+        return active_set.neuron_of(self.layer, self.omega[m], self.responses[m], self.center[m])
+
+    def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
+        """The task for every neuron, on as many threads as torch uses; the compiled part runs without the GIL."""
+        self._stop = np.zeros(1, np.bool_)
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            try:
+                return list(threads.map(task, neurons))
+            except BaseException:
+                self._stop[0] = True
+                threads.shutdown(wait=True, cancel_futures=True)
+                raise
+
+
+def peak_bytes(inputs: int, outputs: int, samples: int, threads: int) -> int:
+    """About the most memory (bytes) that one layer takes: N = inputs, M = outputs, P = samples."""
+    N, M, P = inputs, outputs, samples
+    rows = min(2 * N + N // 4 + 64, N + P)  # of a tableau: every weight and as many samples basic, and company
+    shared = 3 * N * P + 2 * N * N + 8 * M * P + 4 * N * M
+    neuron = N * N + 2 * N * P + 4 * rows * rows
+    traces = 6 * M * (N + P)
+    return 8 * (shared + min(threads, M) * neuron + traces)
