@@ -734,14 +734,25 @@ def rework(neuron, u, mu, lam):
 
 @njit(cache=True, nogil=True)
 def _drifted(t, n, neuron, y, lam):
-    """Is y of a basic row so far from its bound that T must have lost digits?"""
+    """Is a row so far from what its side stands for that T must have lost digits?"""
     N = len(neuron.b)
+    most_u, most_mu = 0.0, 0.0
     for i in range(n):
         if t.basic[i]:
-            j = t.index[i]
-            off = abs(y[j] - (t.high[i] if t.side[i] > 0 else t.low[i]))
-            if off > (DRIFT * lam * neuron.w[j] if j < N else neuron.jitter[j - N]):
+            if t.sign[i] > 0:
+                most_u = max(most_u, abs(t.value[i]))
+            else:
+                most_mu = max(most_mu, abs(t.value[i]))
+    for i in range(n):
+        j = t.index[i]
+        unit = DRIFT * lam * neuron.w[j] if j < N else neuron.jitter[j - N]
+        if t.basic[i]:
+            if abs(y[j] - (t.high[i] if t.side[i] > 0 else t.low[i])) > unit:
                 return True
+            if t.sign[i] * t.side[i] * t.value[i] > DRIFT * (most_u if j < N else most_mu):
+                return True
+        elif y[j] > t.high[i] + unit or y[j] < t.low[i] - unit:
+            return True
     return False
 
 
@@ -923,8 +934,9 @@ def trace(neuron, u, mu, start, end, enough, path, stop):
         n = _append(t, n, new, neuron, y, N)
         aim = max(lam * STRETCH_RATIO, end)
         t, n, count, reached, outcome = _advance(t, n, neuron, lam, aim, r2, scratch)
-        used = _record(path, used, t, scratch.walk, count - (outcome == LOST), lam, lam - aim)
-        for q in range(count):
+        sure = count - (outcome == LOST)  # what is at the last kink then is found afresh
+        used = _record(path, used, t, scratch.walk, sure, lam, lam - aim)
+        for q in range(sure):
             scratch.noted[t.index[scratch.walk.row[q]]] = scratch.walk.side[q]
         lam = reached
         r2 = _responses(t, n, neuron, y)

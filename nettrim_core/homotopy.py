@@ -20,12 +20,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
 import torch
 from scipy.optimize import root_scalar
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from nettrim_core import active_set
@@ -41,10 +42,10 @@ GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
 MARGIN = 1.08  # on the guessed lambda
 HIGHEST, LOWEST = 1e6, 1e-13  # times the first lambda: where a radius above, or below, is given up
 LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken up again
-SAMPLE = 16  # neurons followed first, to see how far down the others must go
-ENOUGH = 0.75  # of the squared radius: how far down to follow, as a sample only guesses where it is
+SAMPLE = 24  # neurons followed first, to see how far down the others must go
+ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
 ROOT_TOL = 1e-14
-CORRECTIONS = 6
+CORRECTIONS = 8
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
 T = TypeVar("T")
@@ -62,8 +63,9 @@ class Stretch:
     low: float
     traces: list[Trace]
 
-    def r2(self, lam: float) -> float:
-        return math.fsum(active_set.r2_at(t, lam) for t in self.traces)
+    def r2(self, lam: float, without: Sequence[int] = ()) -> float:
+        """sum_m R_m^2(lambda), some neurons left out."""
+        return math.fsum(active_set.r2_at(t, lam) for m, t in enumerate(self.traces) if m not in without)
 
 
 class Homotopy:
@@ -90,15 +92,16 @@ class Homotopy:
             self._begin(target)
         goal = target.radius * (1 - INSIDE * tol)
         self._reach(goal)
-        aim, best = goal, None
-        bad: list[int] = []
+        best: Solution | None = None
+        bad: list[int] = []  # neurons that must be reworked at every lambda, as their traces do not hold
+        offset = 0.0  # what the residual has beside that of the good traces
         for _ in range(CORRECTIONS):
-            lam = self._price(aim)
+            lam = self._price(goal**2 - offset, bad)
             U, MU = self._at(lam)
             self._rework(bad, lam, U, MU)
             L = MU / lam
-            response = U.T @ self.X.numpy()
-            L[self.omega] = ((response - self.center) / lam)[self.omega]
+            residual = (U.T @ self.X.numpy() - self.center)[self.omega]
+            L[self.omega] = residual / lam
             u, multipliers = torch.from_numpy(U).to(self.W.dtype), torch.from_numpy(L)
             found = certify(self.X, target, u, multipliers)
             kinks = sum(len(t.lam) for stretch in self.known for t in stretch.traces)
@@ -107,11 +110,10 @@ class Homotopy:
             if best.converged:
                 break
             known, bad = bad, self._offenders(found, tol, bad)
-            reached = float(np.linalg.norm((response - self.center)[self.omega]))
-            if len(bad) == len(known) and abs(reached / goal - 1) < NEAR_ENOUGH * tol:
+            r2 = float(residual @ residual)
+            if len(bad) == len(known) and abs(r2 - goal**2) < NEAR_ENOUGH * tol * goal**2:
                 break
-            if reached > 0:
-                aim *= goal / reached
+            offset = r2 - self._stretch(lam).r2(lam, bad)
         assert best is not None
         return best
 
@@ -162,11 +164,11 @@ class Homotopy:
         done = {m: path for m, path in zip(sample, paths, strict=True) if path.lam[-1] <= low}
         self._follow(high, low, U, MU, done)
 
-    def _price(self, radius: float) -> float:
-        """The lambda at which the layer's residual is ``radius``, or the nearest that is known."""
+    def _price(self, r2: float, without: Sequence[int]) -> float:
+        """The lambda at which the squared residual, some neurons left out, is r2; or the nearest that is known."""
         for stretch in self.known:
-            if stretch.r2(stretch.low) <= radius**2:
-                over = lambda lam, of=stretch: of.r2(lam) - radius**2  # noqa: E731
+            if stretch.r2(stretch.low, without) <= r2:
+                over = lambda lam, of=stretch: of.r2(lam, without) - r2  # noqa: E731
                 if over(stretch.high) <= 0:
                     return stretch.high
                 return root_scalar(over, bracket=(stretch.low, stretch.high), rtol=ROOT_TOL).root
@@ -244,13 +246,18 @@ class Homotopy:
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
         """The task for every neuron, on as many threads as torch uses; the compiled part runs without the GIL."""
         self._stop = np.zeros(1, np.bool_)
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        with _blas().limit(limits=1), ThreadPoolExecutor(torch.get_num_threads()) as threads:
             try:
                 return list(threads.map(task, neurons))
             except BaseException:
                 self._stop[0] = True
                 threads.shutdown(wait=True, cancel_futures=True)
                 raise
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def peak_bytes(inputs: int, outputs: int, samples: int, threads: int) -> int:

@@ -190,6 +190,23 @@ class Network:
         for epsilon, solved in zip(epsilons, self.solve(method, epsilons, cascade), strict=True):
             yield self._assemble(dataclasses.replace(method, epsilon=epsilon), solved, _rules(cascade))
 
+    def refined(
+        self, method: Method, epsilons: Iterable[float], cascade: bool | Cascade = False
+    ) -> Iterator[tuple[float, nn.Sequential, Report]]:
+        """(epsilon, pruned network, report) as the answer takes shape: where ``report.rough``, a better one of the same
+        epsilon follows. A cascade has no rough answers: what its later layers are asked depends on the earlier ones.
+        """
+        epsilons, rules = list(epsilons), _rules(cascade)
+        if rules is not None:
+            yield from ((e, *point) for e, point in zip(epsilons, self.points(method, epsilons, cascade), strict=True))
+            return
+        problems = [s.problem(s.inputs) for s in self.selected]
+        for answers in zip(*[method.refine(problem, epsilons) for problem in problems], strict=True):
+            ((index, _), *_) = answers
+            solved = [(problem, result) for problem, (_, result) in zip(problems, answers, strict=True)]
+            pointed = dataclasses.replace(method, epsilon=epsilons[index])
+            yield epsilons[index], *self._assemble(pointed, solved, rules)
+
     def solve(self, method: Method, epsilons: list[float], cascade: bool | Cascade = False) -> Iterator[list[Solved]]:
         """Per epsilon the (problem, result) of every selected layer: what ``points`` assembles."""
         rules = _rules(cascade)
@@ -338,6 +355,7 @@ def _layer_report(
         gap=stats.get("gap"),
         violation=stats.get("violation"),
         iterations=int(stats["iterations"]) if "iterations" in stats else None,
+        solved_to=stats.get("tol"),
         seconds=stats["seconds"],
         columns=P,
         columns_total=selected.columns_total,

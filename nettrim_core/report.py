@@ -19,6 +19,8 @@ class LayerReport:
     epsilon, radius: the tolerance asked for, relative and absolute; in a cascade epsilon is radius / ||Y||_F.
     gap, violation: the certificate (relative duality gap, and violation relative to the radius); gap is None for
         methods that have none.
+    solved_to: the tolerance on gap and violation this result was stopped at; more than the method's own ``tol`` while
+        a better one is on its way.
     bound, error: promised and measured ||Y^ - Y||_F at this layer's output, inside the pruned network, on the
         calibration inputs; output_norm is ||Y||_F there. bound is None with the reason in notes.
     bound_is_estimate: the constraint saw only a sample of the layer's patches.
@@ -50,6 +52,7 @@ class LayerReport:
     bound: float | None
     bound_is_estimate: bool
     notes: list[str] = field(default_factory=list)
+    solved_to: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -101,6 +104,12 @@ class Report:
     @property
     def converged(self) -> bool:
         return all(layer.converged for layer in self.layers)
+
+    @property
+    def rough(self) -> bool:
+        """Is this an early answer, solved more coarsely than the method's own tolerance?"""
+        tol = self.settings.get("tol")
+        return tol is not None and any(layer.solved_to is not None and layer.solved_to > tol for layer in self.layers)
 
     @property
     def seconds(self) -> float:

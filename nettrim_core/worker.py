@@ -4,7 +4,7 @@ Sweeps run here (``python -m nettrim_core.worker``) and not in the server, so th
 cancel is a kill.
 
     {"recipe": {...}, "curves": [{"method": "nettrim", "settings": {...}, "epsilons": [...]}, ...]}
-        -> {"point": {...}} for every result as it finishes, then {"done": true}
+        -> {"point": {...}} for every result as it finishes, rough ones first, then {"done": true}
     {"recipe": {...}, "export": {"method": "nettrim", "settings": {..., "epsilon": 0.1}}}
         -> {"files": {name: base64}, "checks": [...]}, then {"done": true}
     {"recipe": {...}, "check": {"layer": "fc3", "settings": {..., "epsilon": 0.1}}}
@@ -40,21 +40,20 @@ load_bundle_once = lru_cache(maxsize=2)(load_bundle)
 
 
 def solve(recipe: Recipe, curves: list[dict[str, Any]], bundle: Bundle) -> Iterator[Point]:
-    """The points of every curve in the order given, the methods in turn, so that all curves take shape together."""
+    """The points of every curve as they take shape, the methods in turn; a rough point is followed by a better one."""
     network = recipe.network(bundle)
     waiting = []
     for curve in curves:
-        order = curve["epsilons"]
         method = method_from(curve["method"], curve["settings"])
-        waiting.append((curve["method"], iter(order), network.points(method, order, recipe.cascade or False)))
+        waiting.append((curve["method"], network.refined(method, curve["epsilons"], recipe.cascade or False)))
     while waiting:
         for entry in list(waiting):
-            name, order, points = entry
-            epsilon = next(order, None)
-            if epsilon is None:
+            name, points = entry
+            found = next(points, None)
+            if found is None:
                 waiting.remove(entry)
                 continue
-            pruned, report = next(points)
+            epsilon, pruned, report = found
             yield make_point(name, epsilon, pruned, report, bundle)
 
 

@@ -56,8 +56,12 @@ class Points:
                     self._stored[bundle.fingerprint, recipe.key(), point.key] = point
 
     def add(self, bundle: Bundle, recipe: Recipe, point: Point) -> None:
+        """Take a point in; a rough one never in the place of a better one."""
+        key = bundle.fingerprint, recipe.key(), point.key
         with self._lock:
-            self._live[bundle.fingerprint, recipe.key(), point.key] = point
+            if point.report.rough and key in self._live:
+                return
+            self._live[key] = point
             while len(self._live) > LIVE_POINTS:
                 self._live.popitem(last=False)
 

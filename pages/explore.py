@@ -158,12 +158,16 @@ def gather(choice: Choice, bundle: Bundle) -> dict[str, list[Point | None]]:
     }
 
 
+def unfinished(point: Point | None) -> bool:
+    return point is None or point.report.rough
+
+
 def missing(choice: Choice, bundle: Bundle) -> list[dict[str, Any]]:
     """The curves still to solve, as a job has them: a typed value first, then coarse to fine."""
     epsilons = epsilons_of(choice)
     curves = []
     for name, found in gather(choice, bundle).items():
-        unsolved = {epsilon for epsilon, point in zip(epsilons, found, strict=True) if point is None}
+        unsolved = {epsilon for epsilon, point in zip(epsilons, found, strict=True) if unfinished(point)}
         left = [e for e in (choice.eps,) if e in unsolved and e not in EPSILONS]
         left += coarse_to_fine(unsolved - set(left))
         if left:
@@ -245,9 +249,7 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
         {
             "name": common.title_of(name),
             "style": list(METHODS).index(name),
-            "points": [
-                None if p is None else [p.report.sparsity, p.report.accuracy, p.report.converged] for p in points
-            ],
+            "points": [None if p is None else [p.report.sparsity, p.report.accuracy, quality(p)] for p in points],
         }
         for name, points in found.items()
     ]
@@ -260,7 +262,7 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
         key="knob",
         on_commit=picked_epsilon,
     )
-    open_points = sum(p is not None and not p.report.converged for points in found.values() for p in points)
+    marks = [quality(p) for points in found.values() for p in points if p is not None]
     session["w_eps"] = choice.eps
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     left.number_input(
@@ -269,10 +271,19 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
     )  # fmt: skip
     validation = len(common.bundle_of(choice.model).validation[1])
     note = f"Accuracy is on {validation:,} validation samples; test accuracy comes with the export."
-    if open_points:
-        note += f" Open markers, {open_points} here, did not reach their tolerance."
+    if "rough" in marks:
+        note += f" Pale open markers, {marks.count('rough')} here, are early answers; better ones are on their way."
+    if "open" in marks:
+        note += f" Open markers, {marks.count('open')} here, did not reach their tolerance."
     right.markdown(note)
     code(snippets.curves(choice), "python_curves")
+
+
+def quality(point: Point) -> str:
+    """How far a point can be trusted, as the knob draws it."""
+    if point.report.rough:
+        return "rough"
+    return "certified" if point.report.converged else "open"
 
 
 def show_progress(choice: Choice) -> None:
@@ -281,13 +292,14 @@ def show_progress(choice: Choice) -> None:
     job = visit.job if visit.job_key == work_key(choice) else None
     if job is not None and job.active:
         ahead = common.pool().ahead_of(job)
+        done = max(job.total - left_to_solve(choice), 0)
         text = (
             f"Waiting for {ahead} other sweep{'s' * (ahead > 1)} on this server"
             if ahead
-            else f"Solving: {job.done} of {job.total} points"
+            else f"Solving: {done} of {job.total} points are final; the knob works meanwhile"
         )
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.progress(job.done / job.total, text=text)
+        left.progress(done / job.total, text=text)
         right.button("Cancel", key="cancel", on_click=cancel, width="stretch")
     elif work_key(choice) in visit.stopped:
         offer_resume(choice)
@@ -296,9 +308,12 @@ def show_progress(choice: Choice) -> None:
         st.button("Resume", key="resume", on_click=resume)
 
 
+def left_to_solve(choice: Choice) -> int:
+    return sum(len(curve["epsilons"]) for curve in missing(choice, common.bundle_of(choice.model)))
+
+
 def offer_resume(choice: Choice) -> None:
-    left = sum(len(curve["epsilons"]) for curve in missing(choice, common.bundle_of(choice.model)))
-    if left:
+    if left := left_to_solve(choice):
         columns = st.columns([4, 1], vertical_alignment="center")
         columns[0].markdown(f"Stopped; {left} points are not solved. The knob works on those that are.")
         columns[1].button("Resume", key="resume", on_click=resume, width="stretch")

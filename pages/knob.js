@@ -8,6 +8,7 @@ const SHAPES = [
   "M0,-9.5L9.5,7.5H-9.5Z",
   "M3,-9H-3V-3H-9V3H-3V9H3V3H9V-3H3Z",
 ]
+const SAID = { certified: "", open: "<br>its tolerance was not reached", rough: "<br>an early answer, being refined" }
 const HEIGHT = 300
 const COMMIT_AFTER = 120 // ms: held arrow keys are one message
 const percent = (value, digits = 1) => (100 * value).toFixed(digits) + " %"
@@ -53,10 +54,15 @@ function figure(data, theme, narrow) {
       name: series.name,
       x: points.map((point) => point[0]),
       y: points.map((point) => point[1]),
-      customdata: at.map(([epsilon, i]) => [short(epsilon), i]),
+      customdata: at.map(([epsilon, i]) => [short(epsilon), i, SAID[series.points[i][2]]]),
       line: { color, width: 2.5, dash: DASHES[series.style] },
-      marker: { size: 6, color, symbol: points.map((point) => SYMBOLS[series.style] + (point[2] ? "" : "-open")) },
-      hovertemplate: `<b>${series.name}</b><br>ε = %{customdata[0]}<br>%{x:.1%} zeros<br>%{y:.2%} right<extra></extra>`,
+      marker: {
+        size: 6,
+        color,
+        symbol: points.map((point) => SYMBOLS[series.style] + (point[2] === "certified" ? "" : "-open")),
+        opacity: points.map((point) => (point[2] === "rough" ? 0.5 : 1)),
+      },
+      hovertemplate: `<b>${series.name}</b><br>ε = %{customdata[0]}<br>%{x:.1%} zeros<br>%{y:.2%} right%{customdata[2]}<extra></extra>`,
     }
   })
   const axis = {

@@ -47,7 +47,7 @@ def knob(
     """Show the knob at ``epsilon``, one of ``epsilons``.
 
     series: for each method name, style (its place in the list of methods, which fixes colour, dash and marker) and
-    points, one per epsilon: [sparsity, accuracy, converged], or None where it is not computed yet.
+    points, one per epsilon: [sparsity, accuracy, "certified" | "open" | "rough"], or None where there is none yet.
     dense: accuracy of the dense network. ``st.session_state[key]["eps"]`` holds the committed value in the callback.
     """
     data = {

@@ -25,6 +25,9 @@ def sentence(point: Point) -> str:
 
 
 def _promise(report: Report) -> str:
+    if report.rough:
+        rough = max(max(layer.gap or 0.0, layer.violation or 0.0) for layer in report.layers)
+        return f"this is an early answer, good to about {percent(rough)}; a certified one is on its way"
     failed = [layer for layer in report.layers if not layer.converged]
     if failed:
         gaps = [layer.gap for layer in failed if layer.gap is not None]

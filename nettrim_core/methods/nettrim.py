@@ -26,6 +26,7 @@ from nettrim_core.response import ResponseSet, response_set
 
 SINGLE_PRECISION_TOL = 1e-4  # float32 iterations certify 1e-3; a tighter tolerance needs float64 ones
 LEVELS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of gap and violation, on the way to a tolerance by iteration
+COARSE_POINTS = 9
 AHEAD = 6.0  # how far down the exact engine follows at a time when somebody waits for its answers
 SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
 SPARSITY_STEPS = 20
@@ -53,16 +54,17 @@ class NetTrim(Settings):
     def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
         """(index, result) as an answer takes shape, each better than the one before at that index.
 
-        First all to a gap and violation of 1e-1: the ends of the range, its middle, the quarters, and so on. Then to
-        ``tol``, from large epsilon to small; by way of 1e-2, 1e-3, ... where only the iterative engine can be used.
-        Which index comes when does not depend on the layer, so that several layers can be refined side by side.
+        First some to a gap and violation of 1e-1: the ends of the range, its middle, the quarters, the eighths. Then
+        all to ``tol``, from large epsilon to small; by way of 1e-2, 1e-3, ... where only the iterative engine can be
+        used. Which index comes when does not depend on the layer, so that layers can be refined side by side.
+        ``stats["tol"]`` says what a result was solved to.
         """
         epsilons = self._legal(epsilons)
         descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
         solver = _Solver(problem, self.tol, epsilons, AHEAD)
         levels = [level for level in LEVELS[: 1 if solver.exact else None] if level > self.tol]
         for level in levels:
-            for place in halving(len(epsilons)):
+            for place in halving(len(epsilons))[:COARSE_POINTS]:
                 yield descending[place], solver.at(epsilons[descending[place]], level)
         for index in descending:
             yield index, solver.at(epsilons[index])
@@ -135,8 +137,9 @@ class _Solver:
         """The result at epsilon; a ``tol`` coarser than the solver's own is met by the first-order engine."""
         started = time.perf_counter()
         target = response_set(self.problem, epsilon)
+        tol = max(tol or 0.0, self.tol)
         solution = self._settled(target) or self._solved(target, tol)
-        return self._result(solution, epsilon, target.radius, time.perf_counter() - started)
+        return self._result(solution, epsilon, target.radius, tol, time.perf_counter() - started)
 
     def _settled(self, target: ResponseSet) -> Solution | None:
         """U = 0 where it is allowed; the trained weights where the set has no interior (radius 0)."""
@@ -150,8 +153,8 @@ class _Solver:
         found = certify(self.X, target, U, L)
         return Solution(U, L, found, 0, found.within(self.tol))
 
-    def _solved(self, target: ResponseSet, tol: float | None) -> Solution:
-        if tol is not None and tol > self.tol:
+    def _solved(self, target: ResponseSet, tol: float) -> Solution:
+        if tol > self.tol:
             return self.iterative.solve(target, tol)
         if self.exact is not None:
             try:
@@ -165,9 +168,9 @@ class _Solver:
         target = response_set(self.problem, 1.0)
         U, L = torch.zeros_like(self.W), torch.zeros_like(target.center)
         found = certify(self.X, target, U, L)
-        return self._result(Solution(U, L, found, 0, found.within(self.tol)), 1.0, target.radius, 0.0)
+        return self._result(Solution(U, L, found, 0, found.within(self.tol)), 1.0, target.radius, self.tol, 0.0)
 
-    def _result(self, solution: Solution, epsilon: float, radius: float, seconds: float) -> LayerResult:
+    def _result(self, solution: Solution, epsilon: float, radius: float, tol: float, seconds: float) -> LayerResult:
         U = torch.zeros_like(self.problem.W)
         U[self.rows] = solution.U
         found = solution.certificate
@@ -180,10 +183,11 @@ class _Solver:
             "bound": found.bound,
             "epsilon": epsilon,
             "radius": radius,
+            "tol": tol,
         }
         return LayerResult(
             U,
-            solution.converged,
+            found.within(self.tol),
             stats,
             {"gap": found.neuron_gap, "excess": found.neuron_excess, "violation": found.neuron_violation},
         )

@@ -1,0 +1,293 @@
+"""How fast Net-Trim is solved, and how well: ``python benchmarks/solver.py [section ...]``.
+
+Sections: path (twelve points, certified, against first-order solvers), one (a single epsilon from scratch), certified
+(every layer of LeNet-300-100 and LeNet-5), anytime, growth (in samples, inputs and outputs), lasso (linear layers
+against skglm), obs, memory; all of them without an argument. Prints Markdown; growth also writes its figure's numbers.
+
+Times are of one run on one machine, baselines in the same run. The published solver stops after 2,000 iterations: its
+time is that of the iterations measured times 2,000 for each epsilon.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numba
+import numpy as np
+import torch
+from published import ITERATIONS, RHO, PublishedADMM, tuned, well_scaled
+
+from nettrim_core import LayerProblem, NetTrim, load_bundle
+from nettrim_core.admm import ADMM
+from nettrim_core.methods.obs import LOBS, ExactOBS
+from nettrim_core.prune import Network
+from nettrim_core.reference import reference, small_enough
+from nettrim_core.response import response_set
+
+GAINS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.08, 0.06, 0.04, 0.02, 0.01)
+TOL = 1e-3
+SKGLM_TOL = 1e-4  # its default; the differences in the objective are printed
+HERE = Path(__file__).resolve().parent
+
+
+def machine() -> str:
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")), platform.processor())  # fmt: skip
+    return (
+        f"{platform.system()} {platform.machine()}, {cpu}, {len(os.sched_getaffinity(0))} cores, "
+        f"{torch.get_num_threads()} threads; Python {platform.python_version()}, torch {torch.__version__}, "
+        f"numpy {np.__version__}, numba {numba.__version__}, cvxpy {version('cvxpy')}"
+    )
+
+
+@cache
+def layers(name: str, samples: int) -> dict[str, LayerProblem]:
+    """The layers of a sample network on this many samples; of a convolution, this many patches."""
+    bundle = load_bundle(name)
+    network = Network(bundle.model, bundle.calibration_sample(samples), max_patches=samples)
+    return {s.step.name: s.problem(s.inputs) for s in network.selected}
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def size(problem: LayerProblem) -> str:
+    return f"{problem.X.shape[0]}x{problem.Y.shape[0]}"
+
+
+def warm_up() -> None:
+    """Compile, or load what was compiled."""
+    list(NetTrim().path(layers("digits_mlp", 200)["fc2"], [0.2, 0.1]))
+
+
+def ours(problem: LayerProblem, epsilons: Iterable[float] = GAINS, tol: float = TOL) -> tuple[float, list]:
+    results = []
+    seconds = timed(lambda: results.extend(NetTrim(tol=tol).path(problem, epsilons)))
+    return seconds, results
+
+
+def first_order(problem: LayerProblem, epsilons: Iterable[float] = GAINS) -> tuple[float, int]:
+    """Seconds of our batched float32 ADMM, warm-started along the path, and how many points it certified."""
+    started = time.perf_counter()
+    alive = problem.alive
+    engine = ADMM(problem.X[alive].double(), problem.W[alive], torch.float32)
+    certified = sum(engine.solve(response_set(problem, e), TOL).converged for e in epsilons)
+    return time.perf_counter() - started, certified
+
+
+def published_iteration(problem: LayerProblem, times: int = 20) -> float:
+    solver = PublishedADMM(problem, 0.2, RHO)
+    solver.iterate(2)
+    return timed(lambda: solver.iterate(times)) / times
+
+
+def path() -> None:
+    print("\n## Twelve points, gap and violation at most 1e-3, setup included\n")
+    print("| layer, samples | here, s | certified | batched float32 ADMM, s | certified | ratio | "
+          "published ADMM, s (2,000 iterations an epsilon) | ratio |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|")
+    for name in ("fc2", "fc1", "fc3"):
+        problem = layers("lenet_300_100", 1000)[name]
+        seconds, results = ours(problem)
+        other, reached = first_order(problem)
+        published = published_iteration(problem) * ITERATIONS * len(GAINS)
+        print(
+            f"| {size(problem)}, 1,000 | {seconds:.2f} | {sum(r.converged for r in results)} of 12 | {other:.1f} | "
+            f"{reached} of 12 | {other / seconds:.1f} | {published:.0f} | {published / seconds:.0f} |", flush=True,
+        )  # fmt: skip
+    problem = layers("lenet_300_100", 1000)["fc3"]
+    assert small_enough(*problem.W.shape, problem.X.shape[1])
+    slow = sum(timed(lambda e=e: reference(problem, e)) for e in GAINS)
+    fast = ours(problem)[0]
+    print(f"\nCVXPY with Clarabel, where it fits ({size(problem)}): {slow:.1f} s, {slow / fast:.0f} times as long.")
+
+
+def one() -> None:
+    print("\n## One epsilon from scratch, 301x100, 1,000 samples, equal certificate\n")
+    print("| epsilon | here, s | gap | published ADMM tuned, s | rho | iterations | gap | ratio |")
+    print("|---|---|---|---|---|---|---|---|")
+    problem = layers("lenet_300_100", 1000)["fc2"]
+    for epsilon in (0.2, 0.05):
+        seconds, (result,) = ours(problem, [epsilon])
+        runs = []
+        for rho in (3.0, 5.0, 10.0):
+            started = time.perf_counter()
+            done, _ = tuned(problem, epsilon, rho, TOL)
+            runs.append((done, rho, time.perf_counter() - started))
+        done, rho, _ = min(runs)
+        solver = PublishedADMM(problem, epsilon, rho, well_scaled(problem))
+        baseline = timed(lambda: solver.iterate(done))  # without the certificates on the way
+        print(
+            f"| {epsilon:g} | {seconds:.2f} | {result.stats['gap']:.0e} | {baseline:.2f} | {rho:g} | {done} | "
+            f"{solver.certificate().gap:.0e} | {baseline / seconds:.1f} |", flush=True,
+        )  # fmt: skip
+    solver = PublishedADMM(problem, 0.2, RHO)
+    seconds = timed(lambda: solver.iterate(ITERATIONS))
+    found = solver.certificate()
+    print(f"\nWith its published settings (rho 100, 2,000 iterations) the published ADMM took {seconds:.0f} s at "
+          f"epsilon 0.2 and ended at a gap of {found.gap:.1e} and a violation of {found.violation:.1e}.")  # fmt: skip
+
+
+def certified() -> None:
+    print("\n## Every layer, twelve points\n")
+    print("| network | layer | samples | tolerance | seconds | certified | largest gap | largest violation | "
+          "memory stated, MB |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
+    jobs = [(n, p, TOL) for p in (1000, 4000, 10_000) for n in ("lenet_300_100", "lenet_5")]
+    jobs += [(n, 1000, 1e-6) for n in ("spirals", "digits_mlp")]
+    for name, samples, tol in jobs:
+        for layer, problem in layers(name, samples).items():
+            seconds, results = ours(problem, tol=tol)
+            gap, violation = (max(r.stats[key] for r in results) for key in ("gap", "violation"))
+            print(
+                f"| {name} | {layer} {size(problem)} | {problem.X.shape[1]:,} | {tol:g} | {seconds:.2f} | "
+                f"{sum(r.converged for r in results)} of 12 | {gap:.0e} | {violation:.0e} | "
+                f"{NetTrim.memory(problem) / 1e6:.0f} |", flush=True,
+            )  # fmt: skip
+        layers.cache_clear()
+
+
+def anytime() -> None:
+    print("\n## Anytime: seconds until the first point, until the coarse pass is done, until everything is certified\n")
+    print("| layer | first point | its gap | coarse pass | its largest gap | all certified |")
+    print("|---|---|---|---|---|---|")
+    for layer in ("fc2", "fc1"):
+        problem = layers("lenet_300_100", 1000)[layer]
+        started, seen = time.perf_counter(), []
+        for _, result in NetTrim().refine(problem, GAINS):
+            seen.append((time.perf_counter() - started, result))
+        coarse = [entry for entry in seen if entry[1].stats["tol"] > TOL]
+        print(
+            f"| {size(problem)} | {coarse[0][0]:.2f} | {coarse[0][1].stats['gap']:.2f} | {coarse[-1][0]:.2f} | "
+            f"{max(r.stats['gap'] for _, r in coarse):.2f} | {seen[-1][0]:.2f} |", flush=True,
+        )  # fmt: skip
+
+
+def synthetic(N: int, M: int, P: int, seed: int = 0) -> LayerProblem:
+    """A ReLU layer on correlated, rectified inputs, as hidden layers see them."""
+    g = torch.Generator().manual_seed(seed)
+    Z = (torch.randn(N - 1, 40, generator=g) @ torch.randn(40, P, generator=g)).double().relu()
+    X = torch.cat([Z, torch.ones(1, P, dtype=torch.float64)])
+    W = torch.randn(N, M, generator=g).double() / N**0.5
+    return LayerProblem(X, (W.T @ X).relu(), W, True)
+
+
+GROWTH = {
+    "samples P (N = 300, M = 20)": [((300, 20, p), p) for p in (500, 1000, 2000, 5000, 10_000, 20_000)],
+    "inputs N (M = 20, P = 2,000)": [((n, 20, 2000), n) for n in (100, 200, 400, 800, 1600)],
+    "outputs M (N = 100, P = 1,000)": [((100, m, 1000), m) for m in (10, 30, 100, 300, 1000)],
+}
+GROWTH_GAINS = (0.7, 0.5, 0.3, 0.2, 0.1)
+
+
+def growth() -> None:
+    print(f"\n## Growth: seconds for the points {', '.join(map(str, GROWTH_GAINS))} of synthetic ReLU layers\n")
+    measured = {}
+    for title, cases in GROWTH.items():
+        points = []
+        for shape, x in cases:
+            seconds, results = ours(synthetic(*shape), GROWTH_GAINS)
+            points.append((x, seconds, all(r.converged for r in results)))
+        x, y = np.log([p[0] for p in points]), np.log([p[1] for p in points])
+        slope = float(np.polyfit(x, y, 1)[0])
+        measured[title] = {"points": points, "slope": slope}
+        print(f"* {title}: " + ", ".join(f"{x:,}: {s:.2f} s" for x, s, _ in points)
+              + f"; all certified: {all(ok for *_, ok in points)}; log-log slope {slope:.2f}", flush=True)  # fmt: skip
+    (HERE / "growth.json").write_text(json.dumps(measured, indent=1) + "\n")
+
+
+def lasso() -> None:
+    """A linear layer at a price lambda is one lasso per neuron: skglm's path over the same prices."""
+    from skglm import Lasso
+
+    print("\n## Linear last layers\n")
+    print("| layer, samples | setup and first point, ms | each later point, ms | "
+          "skglm on the same lassos, ms a point | its largest difference in l1 |")  # fmt: skip
+    print("|---|---|---|---|---|")
+    for samples in (1000, 10_000):
+        problem = layers("lenet_300_100", samples)["fc3"]
+        stream, times, results = NetTrim().path(problem, GAINS), [], []
+        for _ in GAINS:
+            times.append(timed(lambda: results.append(next(stream))))
+        X = np.asfortranarray(problem.X.double().numpy().T)
+        Y = problem.Y.double().numpy()
+        prices = []  # lambda, which at the solution is the largest |X (Y - Z)'|
+        for result in results:
+            residual = Y.T - X @ result.U.double().numpy()
+            prices.append(float(np.abs(X.T @ residual).max()))
+
+        def lassos(X=X, Y=Y, alphas=np.array(prices) / len(X)) -> np.ndarray:  # noqa: B008
+            model = Lasso(fit_intercept=False, tol=SKGLM_TOL)
+            return np.sum([np.abs(model.path(X, y, alphas)[1]).sum(0) for y in Y], axis=0)
+
+        norms = lassos()  # compiles
+        other = timed(lassos)
+        apart = max(abs(n - r.stats["objective"]) / n for n, r in zip(norms, results, strict=True))
+        print(f"| {size(problem)}, {samples:,} | {1e3 * times[0]:.0f} | {1e3 * np.median(times[1:]):.1f} | "
+              f"{1e3 * other / len(GAINS):.0f} | {apart:.0e} |", flush=True)  # fmt: skip
+
+
+def obs() -> None:
+    print("\n## The OBS side, 1,000 samples: seconds\n")
+    print("| layer | full ExactOBS trace | refit at 50 %, at 80 % removed | classic L-OBS, ranking | one level |")
+    print("|---|---|---|---|---|")
+    for layer in ("fc2", "fc1"):
+        problem = layers("lenet_300_100", 1000)[layer]
+        total = problem.W.numel()
+        ranking, classic = [], []
+        trace = timed(lambda: ranking.append(ExactOBS().rank(problem)))
+        refits = [timed(lambda f=f: ranking[0].weights(round(f * total))) for f in (0.5, 0.8)]
+        ranked = timed(lambda: classic.append(LOBS().rank(problem)))
+        level = timed(lambda: classic[0].weights(round(0.8 * total)))
+        print(f"| {size(problem)} | {trace:.2f} | {refits[0]:.2f}, {refits[1]:.2f} | {ranked:.3f} | {level:.4f} |")
+
+
+def memory() -> None:
+    """In a process of its own, as the peak is the process's."""
+    print("\n## Memory: a 4096x1000 layer with 4,000 samples at epsilon 0.5\n")
+    sys.stdout.flush()
+    subprocess.run([sys.executable, __file__, "_memory"], check=True)
+
+
+def _memory() -> None:
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    problem = synthetic(4096, 1000, 4000)
+    stated = NetTrim.memory(problem)
+    seconds, (result,) = ours(problem, [0.5])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"Stated {stated / 1e9:.1f} GB before solving; the whole process peaked at {peak / 1e9:.1f} GB; "
+          f"{seconds:.0f} s; certified: {result.converged}.")  # fmt: skip
+
+
+SECTIONS: dict[str, Callable[[], None]] = {
+    f.__name__: f for f in (path, one, certified, anytime, growth, lasso, obs, memory)
+}
+
+
+def main(wanted: list[str]) -> None:
+    if wanted == ["_memory"]:
+        _memory()
+        return
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    warm_up()
+    print(f"# The solver, measured\n\n{machine()}.", flush=True)
+    for name in wanted or SECTIONS:
+        SECTIONS[name]()
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
