@@ -51,8 +51,9 @@ MAX_STEPS = 3000  # kinks in one stretch: more means that the path goes in circl
 SOUND_PIVOT = 1e-6
 JITTER, GOLDEN = 1e-7, 0.6180339887498949
 DRIFT = 1e-6  # of a bound: a basic y further off means that T has lost digits
+ROUNDING = 1e-13  # of max |b|: what a y may be off in any case
 MOST_ROUNDS = 30
-PROXIMAL_ROUNDS = 4
+PROXIMAL_ROUNDS, PROXIMAL_TOL = 30, 1e-10
 MOST_RESTARTS = 60
 FEW_KINKS = 64  # between two looks at the indices that are not in T
 NUDGE = 1e-6
@@ -60,6 +61,7 @@ VISIBLE = 1e3
 CLOSE = 0.05
 MORE_ROWS = 64
 NEGLIGIBLE = 1e-8
+REFINEMENTS, FINE = 3, 1e-9
 SINGULAR = 1e-12  # added to a diagonal of unit order, so that no system is exactly singular
 UNSOUND = 1e-9
 ARRIVED, LOST = 0, 1  # what came of a walk
@@ -652,6 +654,20 @@ def _saddle_point(G, B, right, below, augment, ridge, soft):
 
 
 @njit(cache=True, nogil=True)
+def _vertex(G, B, right, below, unit):
+    """u, mu of  G u + B mu = right,  B'u = below, refined until the first holds to a part of ``unit``."""
+    u, mu = _saddle_point(G, B, right, below, 1.0, SINGULAR, 0.0)
+    for _ in range(REFINEMENTS):
+        left, under = right - np.dot(G, u) - np.dot(B, mu), below - np.dot(B.T, u)
+        if np.abs(left).max() <= FINE * unit:
+            break
+        du, dmu = _saddle_point(G, B, left, under, 1.0, SINGULAR, 0.0)
+        u += du
+        mu += dmu
+    return u, mu
+
+
+@njit(cache=True, nogil=True)
 def basis_at(path, lam, size):
     """(size,) int8: the side of each index at a lambda that the path covers, 0 where it is not basic."""
     sides = np.zeros(size, np.int8)
@@ -697,7 +713,7 @@ def values_of(sides, layer, omega, y, v, lam):
     active = layer.stretch * v[off][A]
     x, m = np.zeros(0), np.zeros(0)
     if a <= n:
-        x, m = _saddle_point(G, B, right, active, 1.0, SINGULAR, 0.0)
+        x, m = _vertex(G, B, right, active, lam * layer.w[S].min())
     if a > n or (x * sides[S] > negligible).any() or (m < -NEGLIGIBLE * np.abs(m).sum()).any():
         x, m = _saddle_point(G, B, right, active + _jitter(layer, y, len(on), len(off))[A], 0.0, DELTA, DELTA_DUAL)
     for i in range(n):
@@ -728,7 +744,11 @@ def rework(neuron, u, mu, lam):
             break
         _responses(t, n, centred, scratch.y)
         _settle(t, n, scratch.y)
+        before_u, before_mu = u.copy(), mu.copy()
         _values(t, n, u, mu)
+        left = max(DELTA * np.abs(u - before_u).max() / lam, DELTA_DUAL * np.abs(mu - before_mu).sum())
+        if left < PROXIMAL_TOL:
+            break
     return u, mu, found
 
 
@@ -736,6 +756,7 @@ def rework(neuron, u, mu, lam):
 def _drifted(t, n, neuron, y, lam):
     """Is a row so far from what its side stands for that T must have lost digits?"""
     N = len(neuron.b)
+    rounding = ROUNDING * np.abs(neuron.b).max()
     most_u, most_mu = 0.0, 0.0
     for i in range(n):
         if t.basic[i]:
@@ -745,7 +766,7 @@ def _drifted(t, n, neuron, y, lam):
                 most_mu = max(most_mu, abs(t.value[i]))
     for i in range(n):
         j = t.index[i]
-        unit = DRIFT * lam * neuron.w[j] if j < N else neuron.jitter[j - N]
+        unit = DRIFT * lam * neuron.w[j] + rounding if j < N else neuron.jitter[j - N]
         if t.basic[i]:
             if abs(y[j] - (t.high[i] if t.side[i] > 0 else t.low[i])) > unit:
                 return True
@@ -914,7 +935,8 @@ def trace(neuron, u, mu, start, end, enough, path, stop):
     t, n = _fresh(neuron, u, mu, lam, scratch)
     t, n, found = _solve_at(t, n, neuron, lam, scratch)
     if not found:
-        return CIRCLES, 0
+        path.lam[0], path.r2[0], path.index[0] = start, neuron.yy, -1
+        return CIRCLES, 1
     while True:
         r2 = _responses(t, n, neuron, y)
         _bounds(t, n, neuron, lam, 0.0)

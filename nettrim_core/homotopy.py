@@ -35,24 +35,20 @@ from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
 from nettrim_core.response import ResponseSet
 
-INSIDE = 1e-3  # aim at a radius smaller by this part of the tolerance
 NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
 FIRST = 0.5  # of ||Y||: start no lower than at this radius
 GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
 MARGIN = 1.08  # on the guessed lambda
-HIGHEST, LOWEST = 1e6, 1e-13  # times the first lambda: where a radius above, or below, is given up
+HIGHEST, LOWEST = 1e6, 1e-9  # times the first lambda: where a radius above, or below, is given up
 LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken up again
 SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
+MOST_ENTRIES = 10**7  # of a trace
 ROOT_TOL = 1e-14
-CORRECTIONS = 8
+CORRECTIONS = 12
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
 T = TypeVar("T")
-
-
-class PathLostError(RuntimeError):
-    """A neuron's path could not be followed."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,8 @@ class Homotopy:
     """The path of one layer, followed as far down as it is asked for.
 
     X: (N, P) without all-zero rows. W: (N, M); its dtype is that of the solutions. omega and center are those of
-    the first target; later targets differ by their radius only. radii: what is going to be asked for, as far as known;
+    the first target; later targets differ by their radius only; responses are
+    scaled to a mean square of one. radii: what is going to be asked for, as far as known;
     the neurons are followed on to those that are not smaller by more than a factor ``ahead``.
     """
 
@@ -90,19 +87,19 @@ class Homotopy:
         """The sparsest U (in l1) whose response is in ``target``, with its certificate."""
         if not self.known:
             self._begin(target)
-        goal = target.radius * (1 - INSIDE * tol)
+        goal = target.radius / self.size
         self._reach(goal)
         best: Solution | None = None
         bad: list[int] = []  # neurons that must be reworked at every lambda, as their traces do not hold
-        offset = 0.0  # what the residual has beside that of the good traces
+        share = 1.0  # of the squared residual: what the good traces say of it
         for _ in range(CORRECTIONS):
-            lam = self._price(goal**2 - offset, bad)
+            lam = self._price(share * goal**2, bad)
             U, MU = self._at(lam)
             self._rework(bad, lam, U, MU)
             L = MU / lam
             residual = (U.T @ self.X.numpy() - self.center)[self.omega]
             L[self.omega] = residual / lam
-            u, multipliers = torch.from_numpy(U).to(self.W.dtype), torch.from_numpy(L)
+            u, multipliers = torch.from_numpy(U * self.size).to(self.W.dtype), torch.from_numpy(L)
             found = certify(self.X, target, u, multipliers)
             kinks = sum(len(t.lam) for stretch in self.known for t in stretch.traces)
             if best is None or found.worst < best.certificate.worst:
@@ -111,35 +108,38 @@ class Homotopy:
                 break
             known, bad = bad, self._offenders(found, tol, bad)
             r2 = float(residual @ residual)
-            if len(bad) == len(known) and abs(r2 - goal**2) < NEAR_ENOUGH * tol * goal**2:
+            room = min(goal**2, abs(self.energy - goal**2))
+            if len(bad) == len(known) and abs(r2 - goal**2) < NEAR_ENOUGH * tol * room:
                 break
-            offset = r2 - self._stretch(lam).r2(lam, bad)
+            share = self._stretch(lam).r2(lam, bad) / r2 if r2 > 0 else share
         assert best is not None
         return best
 
     def _begin(self, target: ResponseSet) -> None:
         """Start at the largest radius that will be asked for, or a large one: from where few weights are left, guessed
         by a first-order iteration, the others come in one by one."""
-        self.omega, self.center = target.omega.numpy(), target.center.numpy()
+        self.omega = target.omega.numpy()
+        self.size = float(target.center.square().mean()) ** 0.5 or 1.0
+        self.center = target.center.numpy() / self.size
         self.responses = np.where(self.omega, self.center, 0.0)
+        self.energy = float(np.square(self.responses).sum())
         self.busy = [m for m in range(len(self.center)) if self.omega[m].any() or (self.center[m] < 0).any()]
-        radius = max(target.radius, *self.radii, FIRST * float(np.linalg.norm(self.responses)))
-        guess = ADMM(self.X, self.W, torch.float32).solve(
-            dataclasses.replace(target, radius=radius), GUESS_TOL, GUESS_ITERATIONS
-        )
+        radius = max(target.radius / self.size, *(r / self.size for r in self.radii), FIRST * self.energy**0.5)
+        scaled = dataclasses.replace(target, center=target.center / self.size, radius=radius)
+        guess = ADMM(self.X, self.W / self.size, torch.float32).solve(scaled, GUESS_TOL, GUESS_ITERATIONS)
         slope = float(torch.linalg.vector_norm(guess.L * target.omega))  # d objective / d radius, so 1 / lambda is
         steepest = float(np.abs(self.layer.X @ self.responses.T / self.layer.w[:, None]).max()) or 1.0
         self.top = min(radius / slope, steepest) if slope > 0 else steepest
         U = guess.U.double().numpy() / self.unit[:, None]
         MU = (guess.L * ~target.omega).clamp(min=0).numpy() * (self.top / self.layer.stretch)
-        self._extend(self.top * MARGIN, U, MU, self._least(target.radius))
+        self._extend(self.top * MARGIN, U, MU, self._least(target.radius / self.size))
         while self.known[0].r2(self.known[0].high) < radius**2 and self.known[0].high < HIGHEST * self.top:
             high = self.known[0].high
             self._follow(high * 3, high, *self._values(high))
 
     def _least(self, radius: float) -> float:
         """The smallest radius that will be asked for and is not smaller than this one by more than ``ahead``."""
-        return min((r for r in self.radii if radius / self.ahead <= r), default=radius)
+        return min((r / self.size for r in self.radii if radius / self.ahead <= r / self.size), default=radius)
 
     def _reach(self, radius: float) -> None:
         """Follow on until the known stretches hold the radius, and those that will come and are not much smaller."""
@@ -154,8 +154,8 @@ class Homotopy:
         r2 = np.square(residual).sum(1)
         share = ENOUGH * radius**2 / r2.sum()
         sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
-        paths = self._each(lambda m: self._trace(m, high, 0.0, U, MU, 0.5 * share * r2[m]), sample)
-        low = max(max(t.lam[-1] for t in paths), LOWEST * self.top / 2)
+        paths = self._each(lambda m: self._trace(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]), sample)
+        low = max(max(t.lam[-1] for t in paths), LOWEST * self.top)
         goal = share * r2[sample].sum()
         over = lambda lam: math.fsum(active_set.r2_at(t, lam) for t in paths) - goal  # noqa: E731
         if over(low) < 0 < over(high):
@@ -223,22 +223,18 @@ class Homotopy:
         self.known.sort(key=lambda s: -s.low)
 
     def _trace(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Trace:
+        """Neuron m from lambda = high down. A path that is lost ends early; what is asked below is reworked."""
         neuron = self._neuron(m)
         u, mu = np.ascontiguousarray(U[:, m]), MU[m, ~self.omega[m]]
         entries = 4 * sum(neuron.XC.shape) + 4096
         while True:
             room = active_set.room(entries)
             status, used = active_set.trace(neuron, u, mu, high, low, enough, room, self._stop)
-            if status == active_set.DONE:
-                return active_set.shortened(room, used)
-            if status == active_set.FULL and entries < 1e8:
-                entries *= 4
-            elif status == active_set.STOPPED:
+            if status == active_set.STOPPED:
                 raise KeyboardInterrupt
-            else:
-                raise PathLostError(
-                    f"the path of neuron {m} cannot be followed below lambda = {room.lam[max(used - 1, 0)]:g}"
-                )
+            if status != active_set.FULL or entries > MOST_ENTRIES:
+                return active_set.shortened(room, used)
+            entries *= 4
 
     def _neuron(self, m: int) -> active_set.Neuron:
         return active_set.neuron_of(self.layer, self.omega[m], self.responses[m], self.center[m])

@@ -51,7 +51,8 @@ def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
     job = pool.submit(sweep_job(answers))
     wait(lambda: not job.active)
     assert job.status is Status.DONE
-    assert job.done == job.total == len(answers) == 4
+    final = [a for a in answers if not Point.from_dict(a["point"]).report.rough]
+    assert job.done == len(answers) > len(final) == job.total == 4
     points = {(p.method, p.epsilon): p for p in (Point.from_dict(answer["point"]) for answer in answers)}
     bundle = load_bundle("digits_mlp")
     inputs = bundle.calibration_sample(300)

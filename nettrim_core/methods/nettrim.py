@@ -19,7 +19,7 @@ import torch
 
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
-from nettrim_core.homotopy import Homotopy, PathLostError, peak_bytes
+from nettrim_core.homotopy import Homotopy, peak_bytes
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, halving, setting
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
@@ -27,6 +27,7 @@ from nettrim_core.response import ResponseSet, response_set
 SINGLE_PRECISION_TOL = 1e-4  # float32 iterations certify 1e-3; a tighter tolerance needs float64 ones
 LEVELS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of gap and violation, on the way to a tolerance by iteration
 COARSE_POINTS = 9
+FALLBACK_ITERATIONS = 1000
 AHEAD = 6.0  # how far down the exact engine follows at a time when somebody waits for its answers
 SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
 SPARSITY_STEPS = 20
@@ -62,7 +63,7 @@ class NetTrim(Settings):
         epsilons = self._legal(epsilons)
         descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
         solver = _Solver(problem, self.tol, epsilons, AHEAD)
-        levels = [level for level in LEVELS[: 1 if solver.exact else None] if level > self.tol]
+        levels = [level for level in LEVELS[: 1 if solver.on_cpu else None] if level > self.tol]
         for level in levels:
             for place in halving(len(epsilons))[:COARSE_POINTS]:
                 yield descending[place], solver.at(epsilons[descending[place]], level)
@@ -123,10 +124,13 @@ class _Solver:
         self.problem, self.tol = problem, tol
         self.rows = problem.alive if bool(problem.alive.any()) else torch.ones_like(problem.alive)
         self.X, self.W = problem.X[self.rows].double(), problem.W[self.rows]
-        radii = [response_set(problem, epsilon).radius for epsilon in epsilons]
-        self.exact: Homotopy | None = None
-        if self.X.device.type == "cpu":
-            self.exact = Homotopy(self.X, self.W, radii, ahead)
+        self.epsilons, self.ahead = epsilons, ahead
+        self.on_cpu = self.X.device.type == "cpu"
+
+    @cached_property
+    def exact(self) -> Homotopy:
+        radii = [response_set(self.problem, epsilon).radius for epsilon in self.epsilons]
+        return Homotopy(self.X, self.W, radii, self.ahead)
 
     @cached_property
     def iterative(self) -> ADMM:
@@ -142,9 +146,10 @@ class _Solver:
         return self._result(solution, epsilon, target.radius, tol, time.perf_counter() - started)
 
     def _settled(self, target: ResponseSet) -> Solution | None:
-        """U = 0 where it is allowed; the trained weights where the set has no interior (radius 0)."""
+        """U = 0 where it is allowed, or where no input is alive; the trained weights where the set has no interior
+        (radius 0)."""
         L = torch.zeros_like(target.center)
-        if target.violation(L) == 0:
+        if target.violation(L) == 0 or not bool(self.X.any()):
             U = torch.zeros_like(self.W)
         elif target.radius == 0:
             U = self.W
@@ -156,12 +161,13 @@ class _Solver:
     def _solved(self, target: ResponseSet, tol: float) -> Solution:
         if tol > self.tol:
             return self.iterative.solve(target, tol)
-        if self.exact is not None:
-            try:
-                return self.exact.solve(target, self.tol)
-            except PathLostError:  # the other engine may get there, and its certificate says whether it has
-                self.exact = None
-        return self.iterative.solve(target, self.tol)
+        if not self.on_cpu:
+            return self.iterative.solve(target, tol)
+        found = self.exact.solve(target, tol)
+        if found.converged:
+            return found
+        other = self.iterative.solve(target, tol, FALLBACK_ITERATIONS)
+        return min(found, other, key=lambda solution: solution.certificate.worst)
 
     def zero(self) -> LayerResult:
         """Everything pruned: what epsilon = 1 allows, unless V is negative somewhere."""
