@@ -23,6 +23,7 @@ check:
 $(VENV)/.app: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt -e .
+	$(BIN)/python -m nettrim_core.warm
 	touch $@
 
 $(VENV)/.test: $(VENV)/.app
@@ -48,6 +49,7 @@ screenshots: $(VENV)/.test browser
 
 benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/lenet_certified.py
+	$(BIN)/python benchmarks/solver.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, discrepancy, halving
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, discrepancy
 from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
@@ -71,11 +71,8 @@ class RankedMethod(Settings, ABC):
             started = time.perf_counter()
 
     def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
-        """(index, result) of the path, the ends of the range first; there is nothing coarser."""
-        epsilons = list(epsilons)
-        descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
-        order = [descending[place] for place in halving(len(epsilons))]
-        yield from zip(order, self.path(problem, [epsilons[i] for i in order]), strict=True)
+        """(index, result) of the path: there is nothing coarser."""
+        yield from enumerate(self.path(problem, epsilons))
 
     def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
         """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there."""

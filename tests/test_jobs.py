@@ -68,7 +68,14 @@ def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
 
 def test_methods_take_turns() -> None:
     points = solve(RECIPE, CURVES, load_bundle("digits_mlp"))
-    assert [(p.method, p.epsilon) for p in points] == [("nettrim", 0.4), ("lobs", 0.4), ("nettrim", 0.1), ("lobs", 0.1)]
+    assert [(p.method, p.epsilon, p.report.rough) for p in points] == [
+        ("nettrim", 0.4, True),
+        ("lobs", 0.4, False),
+        ("nettrim", 0.1, True),
+        ("lobs", 0.1, False),
+        ("nettrim", 0.4, False),
+        ("nettrim", 0.1, False),
+    ]
 
 
 def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> None:

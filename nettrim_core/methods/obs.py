@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numba import njit
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
@@ -72,13 +74,25 @@ class _ClassicRanking:
 
 def _forward_sweep(inverse: Tensor, W: Tensor, position: Tensor) -> Tensor:
     """(n, M): for each column, solve(tril([H^-1] in the order of ``position``), w), put back in place."""
-    n, M = W.shape
-    multipliers = torch.empty_like(W)
-    for block in torch.arange(M, device=W.device).split(max(1, BLOCK_BYTES // (8 * max(n, 1) ** 2))):
-        rows = position[:, block].argsort(dim=0).T  # (b, n)
-        G = inverse[rows[:, :, None], rows[:, None, :]]
-        solved = torch.linalg.solve_triangular(G, W[rows, block[:, None]].unsqueeze(2), upper=False).squeeze(2)
-        multipliers[rows, block[:, None]] = solved
+    order = position.argsort(dim=0).T.contiguous().cpu().numpy()
+    solved = _substitute(inverse.cpu().numpy(), W.T.contiguous().cpu().numpy(), order)
+    return torch.from_numpy(solved).T.to(W.device)
+
+
+@njit(cache=True, nogil=True)
+def _substitute(inverse, W, order):
+    """Forward substitution in a different order for each row of W, which torch could only do by gathering a matrix
+    of its own for every neuron."""
+    M, n = W.shape
+    multipliers = np.empty((M, n))
+    for m in range(M):
+        left = W[m].copy()
+        for q in order[m]:
+            factor = left[q] / inverse[q, q]
+            multipliers[m, q] = factor
+            row = inverse[q]
+            for i in range(n):
+                left[i] -= factor * row[i]
     return multipliers
 
 

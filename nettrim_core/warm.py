@@ -1,0 +1,28 @@
+"""Compile what is compiled, once, so that nobody waits for it later: ``python -m nettrim_core.warm`` (a minute)."""
+
+from __future__ import annotations
+
+import torch
+
+from nettrim_core.active_set import rework
+from nettrim_core.homotopy import Homotopy
+from nettrim_core.methods import METHODS
+from nettrim_core.problem import LayerProblem
+from nettrim_core.response import response_set
+
+
+def main() -> None:
+    g = torch.Generator().manual_seed(0)
+    X = torch.randn(8, 40, dtype=torch.float64, generator=g)
+    W = torch.randn(8, 3, dtype=torch.float64, generator=g)
+    problem = LayerProblem(X, (W.T @ X).relu(), W, relu=True, bias=False)
+    for method in METHODS.values():
+        method.prune(problem)
+    engine = Homotopy(X, W)
+    engine.solve(response_set(problem, 0.1), 1e-3)
+    U, MU = engine._values(engine.known[0].low)
+    rework(engine._neuron(0), U[:, 0].copy(), MU[0, ~engine.omega[0]], engine.known[0].low)
+
+
+if __name__ == "__main__":
+    main()
