@@ -61,7 +61,7 @@ VISIBLE = 1e3
 CLOSE = 0.05
 MORE_ROWS = 64
 NEGLIGIBLE = 1e-8
-REFINEMENTS, FINE = 3, 1e-9
+REFINEMENTS, FINE = 3, 1e-7
 SINGULAR = 1e-12  # added to a diagonal of unit order, so that no system is exactly singular
 UNSOUND = 1e-9
 ARRIVED, LOST = 0, 1  # what came of a walk
@@ -865,37 +865,41 @@ def _note_basis(t, n, noted, path, used, lam):
 
 
 @njit(cache=True, nogil=True)
-def _copy(t, n):
-    new = _tableau(len(t.index))
-    new.T[:n, :n] = t.T[:n, :n]
-    new.index[:n], new.basic[:n], new.side[:n] = t.index[:n], t.basic[:n], t.side[:n]
-    new.sign[:n], new.value[:n] = t.sign[:n], t.value[:n]
-    return new
+def _saved(t, n, spare):
+    """The state of a tableau, in the arrays of ``spare`` if they are large enough."""
+    if len(spare.index) < len(t.index):
+        spare = _tableau(len(t.index))
+    spare.T[:n, :n] = t.T[:n, :n]
+    spare.index[:n], spare.basic[:n], spare.side[:n] = t.index[:n], t.basic[:n], t.side[:n]
+    spare.sign[:n], spare.value[:n] = t.sign[:n], t.value[:n]
+    return spare
 
 
 @njit(cache=True, nogil=True)
-def _advance(t, n, neuron, lam, end, r2, scratch):
-    """Follow the solution from lambda towards end, for some kinks: (tableau, rows, kinks, lambda reached, outcome).
+def _advance(t, n, spare, neuron, lam, end, r2, scratch):
+    """Follow the solution from lambda towards end, for some kinks: (tableau, rows, kinks, lambda reached, outcome,
+    another tableau to work in).
 
     An index that is not in the tableau may have gone beyond its bound meanwhile: then again from lambda, with it.
     """
     y = scratch.y.copy()
     for _ in range(MOST_ROUNDS):
-        saved, rows = _copy(t, n), n
+        spare, rows = _saved(t, n, spare), n
         _bounds(t, n, neuron, lam, end - lam)
         _set_rates(t, n)
         count, time, outcome = _walk(t, n, FEW_KINKS, scratch.walk, r2)
         if outcome == LOST:
             time = scratch.walk.time[count - 1] if count > 0 else 0.0
-            return t, n, count, lam + time * (end - lam), LOST
+            return t, n, count, lam + time * (end - lam), LOST, spare
         reached = lam + time * (end - lam)
         _responses(t, n, neuron, scratch.y)
         new = _violated(neuron, reached, scratch)
         if len(new) == 0:
-            return t, n, count, reached, ARRIVED
-        t = _with_room(saved, rows, rows + len(new))
+            return t, n, count, reached, ARRIVED, spare
+        t, spare = spare, t
+        t = _with_room(t, rows, rows + len(new))
         n = _append(t, rows, new, neuron, y, len(neuron.b))
-    return t, n, 0, lam, LOST
+    return t, n, 0, lam, LOST, spare
 
 
 @njit(cache=True, nogil=True)
@@ -937,6 +941,7 @@ def trace(neuron, u, mu, start, end, enough, path, stop):
     if not found:
         path.lam[0], path.r2[0], path.index[0] = start, neuron.yy, -1
         return CIRCLES, 1
+    spare = _tableau(len(t.index))
     while True:
         r2 = _responses(t, n, neuron, y)
         _bounds(t, n, neuron, lam, 0.0)
@@ -955,7 +960,7 @@ def trace(neuron, u, mu, start, end, enough, path, stop):
         t = _with_room(t, n, n + len(new))
         n = _append(t, n, new, neuron, y, N)
         aim = max(lam * STRETCH_RATIO, end)
-        t, n, count, reached, outcome = _advance(t, n, neuron, lam, aim, r2, scratch)
+        t, n, count, reached, outcome, spare = _advance(t, n, spare, neuron, lam, aim, r2, scratch)
         sure = count - (outcome == LOST)  # what is at the last kink then is found afresh
         used = _record(path, used, t, scratch.walk, sure, lam, lam - aim)
         for q in range(sure):
