@@ -18,7 +18,7 @@ so that y holds the gradient of the smooth part for a weight and X_c'u - v for a
 An index is *basic* where x is free and y sits on its bound, else x = 0 and y moves between its bounds. K is symmetric
 quasi-definite (Vanderbei 1995): every principal submatrix is invertible, so that any index may change sides. The two
 regularisers and a jitter of w and v (to break ties) are far below any tolerance, and only decide *which* indices are
-basic; :func:`resolve` then solves for x without them.
+basic; :func:`values_of` then solves for x without them.
 
 T holds K with the basic indices swept (Goodnight 1979),
 
@@ -26,10 +26,13 @@ T holds K with the basic indices swept (Goodnight 1979),
 
 so that rates of change are products with T, and an index that changes sides is a rank-one update of T. Updates are
 kept in V until BLOCK of them are worth a matrix product. Only indices near their bound are in T. Where a stretch ends
-beyond the bound of an index that was not, the stretch is walked back and walked again with it.
+beyond the bound of an index that was not, it is walked again from where it began, with that index.
 
 X comes scaled: rows of unit norm over all samples, and ``stretch`` times that for X_C, so that entries of K are of
 the order of one. Arrays are float64.
+
+Everything compiled is in this one file, as the compiled code on disk is renewed when *its* file changes, and would not
+notice a change in another one that it calls.
 """
 
 from __future__ import annotations
@@ -40,30 +43,30 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-DELTA, DELTA_DUAL = 1e-8, 1e-7
-BLOCK = 48
-STRETCH_RATIO = 0.72  # lambda falls by this factor between two looks at the indices that are not in T
-NEAR_WEIGHT, NEAR_SAMPLE = (
-    0.55,
-    0.3,
-)  # in T: |y_j| above this part of its bound; y_c above minus this part of mean |y_c|
-MAX_STEPS = 3000  # kinks in one stretch: more means that the path goes in circles
-SOUND_PIVOT = 1e-6
-JITTER, GOLDEN = 1e-7, 0.6180339887498949
-DRIFT = 1e-6  # of a bound: a basic y further off means that T has lost digits
-ROUNDING = 1e-13  # of max |b|: what a y may be off in any case
-MOST_ROUNDS = 30
+# of K and its bounds, which are of the order of one
+DELTA, DELTA_DUAL = 1e-8, 1e-7  # regularisers: smaller ones cost T its digits, larger ones move the solution
+JITTER, GOLDEN = 1e-7, 0.6180339887498949  # breaks ties, by multiples of the golden ratio modulo 1
+# which rows are in T
+STRETCH_RATIO, FEW_KINKS = 0.72, 64  # the other indices are looked at when lambda fell by this, or after these many
+NEAR_WEIGHT = 0.55  # in T: |y_j| above this part of its bound, so that it would be met within the stretch
+NEAR_SAMPLE = 0.3  # in T: y_c above minus this part of the mean of |y_c|
+VISIBLE = 1e3  # times the jitter: a mean of |y_c| below it does not tell near from far
+CLOSE = 0.05  # as far from its bound as this, an index comes along with those that are beyond theirs
+MORE_ROWS = 64  # at least so many at once
+BLOCK = 48  # updates of T that make one matrix product
+# when T is not to be trusted
+SOUND_PIVOT = 1e-6  # of a guessed basic index
+UNSOUND = 1e-9  # of a pivot on the way: less than the regularisers leave it
+DRIFT = 1e-6  # a basic y may be off its bound by this part of it,
+ROUNDING = 1e-13  # or by this part of max |b|
+NUDGE = 1e-6  # of lambda: a lost path is taken up this little further on
+MAX_STEPS, MOST_ROUNDS, MOST_RESTARTS = 3000, 30, 60  # more means that the walk goes in circles
+# of the values that are returned
 PROXIMAL_ROUNDS, PROXIMAL_TOL = 30, 1e-10
-MOST_RESTARTS = 60
-FEW_KINKS = 64  # between two looks at the indices that are not in T
-NUDGE = 1e-6
-VISIBLE = 1e3
-CLOSE = 0.05
-MORE_ROWS = 64
-NEGLIGIBLE = 1e-8
 REFINEMENTS, FINE = 3, 1e-7
+NEGLIGIBLE = 1e-8  # of ||y||: a weight that is zero
 SINGULAR = 1e-12  # added to a diagonal of unit order, so that no system is exactly singular
-UNSOUND = 1e-9
+
 ARRIVED, LOST = 0, 1  # what came of a walk
 DONE, CIRCLES, FULL, STOPPED = 0, 1, 2, 3  # what came of a trace
 
@@ -100,9 +103,17 @@ class Layer(NamedTuple):
 
 
 class Neuron(NamedTuple):
-    """The data of a neuron: G (N, N), b (N,), yy = ||y_O||^2, X_C and its transpose, v, w and v's jitter."""
+    """The data of a neuron: G (N, N), b (N,), yy = ||y_O||^2, X_C and its transpose, v, w and v's jitter.
+
+    Rows of G are made when they are first needed, and ``made`` says which are: from X_O, or if that has more columns
+    than X_C, from ``gram`` - X_C X_C' / stretch^2 (and X_O is left empty).
+    """
 
     G: Float
+    made: NDArray[np.bool_]
+    gram: Float
+    XO: Float
+    stretch: float
     b: Float
     yy: float
     XC: Float
@@ -331,6 +342,7 @@ def _entries(rows, columns, neuron, N):
 def _append(t, n, new, neuron, y, N):
     """Rows for the indices ``new``, none basic; returns the number of rows."""
     r = len(new)
+    _make_rows(neuron, new[new < N])
     rows = _entries(new, t.index[:n], neuron, N)
     corner = _entries(new, new, neuron, N)
     basic = np.flatnonzero(t.basic[:n])
@@ -603,19 +615,32 @@ def neuron_of(layer, omega, y, v):
     for c in range(C):
         XCT[c] = stretch * XT[off[c]]
     XC = XCT.T.copy()
-    if len(on) < C:
-        XO = np.empty((N, len(on)))
+    XO = np.empty((N, len(on) if len(on) < C else 0))
+    if XO.size > 0:
         for j in range(N):
             for o in range(len(on)):
                 XO[j, o] = X[j, on[o]]
-        G = np.dot(XO, XO.T)
-    elif C > 0:
-        G = layer.gram - np.dot(XC, XCT) / stretch**2
-    else:
-        G = layer.gram
+    G, made = (layer.gram, np.ones(N, np.bool_)) if C == 0 else (np.empty((N, N)), np.zeros(N, np.bool_))
     jitter = _jitter(layer, y, len(on), C)
     prices = layer.w * (1 + JITTER * ((np.arange(N) * GOLDEN) % 1))
-    return Neuron(G, np.dot(X, y), np.dot(y, y), XC, XCT, stretch * v[off], prices, jitter)
+    return Neuron(
+        G, made, layer.gram, XO, stretch, np.dot(X, y), np.dot(y, y), XC, XCT, stretch * v[off], prices, jitter
+    )
+
+
+@njit(cache=True, nogil=True)
+def _make_rows(neuron, wanted):
+    """Make the rows of G that are wanted, (n,) indices, and not there yet."""
+    new = wanted[~neuron.made[wanted]]
+    if len(new) == 0:
+        return
+    if neuron.XO.shape[1] > 0 or len(neuron.v) == 0:
+        rows = np.dot(neuron.XO[new], neuron.XO.T)
+    else:
+        rows = neuron.gram[new] - np.dot(neuron.XC[new], neuron.XCT) / neuron.stretch**2
+    for i in range(len(new)):
+        neuron.G[new[i]] = rows[i]
+        neuron.made[new[i]] = True
 
 
 @njit(cache=True, nogil=True)
@@ -736,8 +761,8 @@ def rework(neuron, u, mu, lam):
     found = False
     for _ in range(PROXIMAL_ROUNDS):
         centred = Neuron(
-            neuron.G, neuron.b + DELTA * u, neuron.yy, neuron.XC, neuron.XCT, neuron.v - DELTA_DUAL * mu,
-            neuron.w, neuron.jitter,
+            neuron.G, neuron.made, neuron.gram, neuron.XO, neuron.stretch, neuron.b + DELTA * u, neuron.yy,
+            neuron.XC, neuron.XCT, neuron.v - DELTA_DUAL * mu, neuron.w, neuron.jitter,
         )  # fmt: skip
         t, n, found = _solve_at(t, n, centred, lam, scratch)
         if not found:
@@ -796,10 +821,12 @@ def _fresh(neuron, u, mu, lam, scratch):
     """A tableau with the indices near their bounds, and those of u and mu basic as far as their pivots are sound."""
     N = len(neuron.b)
     y = scratch.y
-    y[:N] = np.dot(neuron.G, u) - neuron.b
+    y[:N] = -neuron.b
     y[N:] = -neuron.v
+    _make_rows(neuron, np.flatnonzero(u))
     for j in range(N):
         if u[j] != 0.0:
+            y[:N] += u[j] * neuron.G[j]
             y[N:] += u[j] * neuron.XC[j]
     weights = np.count_nonzero(u)
     guessed = np.argsort(-mu)[: 2 * weights]  # an interior guess has more, but no more than the weights can be active

@@ -36,7 +36,7 @@ from nettrim_core.certificate import Certificate, certify
 from nettrim_core.response import ResponseSet
 
 NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
-FIRST = 0.5  # of ||Y||: start no lower than at this radius
+FIRST = 0.35  # of ||Y||: start no lower than at this radius
 GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
 MARGIN = 1.08  # on the guessed lambda
 HIGHEST, LOWEST = 1e6, 1e-9  # times the first lambda: where a radius above, or below, is given up
@@ -67,10 +67,11 @@ class Stretch:
 class Homotopy:
     """The path of one layer, followed as far down as it is asked for.
 
-    X: (N, P) without all-zero rows. W: (N, M); its dtype is that of the solutions. omega and center are those of
-    the first target; later targets differ by their radius only; responses are
-    scaled to a mean square of one. radii: what is going to be asked for, as far as known;
-    the neurons are followed on to those that are not smaller by more than a factor ``ahead``.
+    X: (N, P) without all-zero rows. W: (N, M); its dtype is that of the solutions. radii: what is going to be asked
+    for, as far as known; the neurons are followed on to those that are not smaller by more than a factor ``ahead``.
+
+    omega and center are those of the first target; later targets differ by their radius only. Inside, responses are
+    scaled to a mean square of one.
     """
 
     def __init__(self, X: Tensor, W: Tensor, radii: Sequence[float] = (), ahead: float = math.inf) -> None:
@@ -152,7 +153,7 @@ class Homotopy:
         is reached, judged by a sample of them."""
         residual = (U.T @ self.layer.X - self.center) * self.omega
         r2 = np.square(residual).sum(1)
-        share = ENOUGH * radius**2 / r2.sum()
+        share = ENOUGH * radius**2 / max(r2.sum(), 1e-300)
         sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
         paths = self._each(lambda m: self._trace(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]), sample)
         low = max(max(t.lam[-1] for t in paths), LOWEST * self.top)

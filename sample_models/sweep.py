@@ -40,7 +40,7 @@ def main() -> None:
             samples = min(SAMPLES, len(bundle.calibration))
             recipe = Recipe(name, layers, rules, samples)
             started = time.perf_counter()
-            points = list(solve(recipe, curves, bundle))
+            points = [point for point in solve(recipe, curves, bundle) if not point.report.rough]
             path = SAMPLE_MODELS / name / f"sweep_{mode}.npz"
             save_points(path, recipe, bundle.fingerprint, points)
             uncertified = sum(not point.report.converged for point in points)

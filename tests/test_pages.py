@@ -12,7 +12,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from nettrim_core.methods import METHODS
+from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point
+from nettrim_core.worker import solve
 from pages import common, words
 from pages.state import Choice
 
@@ -133,3 +135,25 @@ def test_card_and_code_are_there(app: AppTest) -> None:
     opened(app, model="lenet_300_100")
     assert "CC BY-SA 3.0" in text(app)
     assert sum("load_bundle" in code.value for code in app.code) >= 4
+
+
+def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None:
+    bundle = common.bundle_of("digits_mlp")
+    recipe = Recipe("digits_mlp", ("fc2",), samples=200)
+    rough, *_, final = solve(recipe, [{"method": "nettrim", "settings": {}, "epsilons": [0.3]}], bundle)
+    assert "an early answer" in words.sentence(rough)
+    assert "certified: its weights" in words.sentence(final)
+    store = common.Points()
+    curve = method_key("nettrim", METHODS["nettrim"])
+
+    def held() -> bool:
+        (point,) = store.get(bundle, recipe, curve, [0.3])
+        assert point is not None
+        return point.report.rough
+
+    store.add(bundle, recipe, rough)
+    assert held()
+    store.add(bundle, recipe, final)
+    assert not held()
+    store.add(bundle, recipe, rough)
+    assert not held()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import LOBS, METHODS, Cascade, Magnitude, NetTrim, Report, prune, sweep
+from nettrim_core.prune import Network
 from nettrim_core.report import wilson
 from tests.conftest import small_cnn, small_mlp
 
@@ -227,3 +228,20 @@ def test_nan_weights_are_named_with_their_layer(inputs: Tensor) -> None:
 def test_sweep_refuses_before_the_first_result(inputs: Tensor) -> None:
     with pytest.raises(ValueError, match="epsilon = 2"):
         sweep(small_mlp(), inputs, ["lobs"], [0.1, 2])
+
+
+def test_an_answer_takes_shape_over_the_whole_network(inputs: Tensor) -> None:
+    """Rough points come first, each is followed by a certified one, and those are what ``points`` gives."""
+    network = Network(small_mlp(), inputs)
+    epsilons = [0.4, 0.05, 0.2]
+    seen = list(network.refined(NetTrim(), epsilons))
+    rough = [epsilon for epsilon, _, report in seen if report.rough]
+    final = {epsilon: report for epsilon, _, report in seen if not report.rough}
+    assert rough == [0.4, 0.05, 0.2]  # the ends of the range first
+    assert [epsilon for epsilon, _, report in seen[3:]] == [0.4, 0.2, 0.05]
+    for epsilon, (_, report) in zip(epsilons, network.points(NetTrim(), epsilons), strict=True):
+        assert report.converged
+        assert final[epsilon].sparsity == pytest.approx(report.sparsity, abs=1e-3)
+        assert Report.from_dict(json.loads(report.to_json())).rough is False
+    assert Report.from_dict(seen[0][2].to_dict()).rough
+    assert not any(report.rough for _, _, report in network.refined(NetTrim(), epsilons, cascade=True))
