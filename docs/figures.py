@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 from nettrim_core import load_bundle
 from nettrim_core.homotopy import Homotopy
@@ -55,7 +56,7 @@ def growth() -> None:
     save(figure, "growth")
 
 
-def save(figure: plt.Figure, name: str) -> None:
+def save(figure: Figure, name: str) -> None:
     figure.tight_layout()
     figure.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None})
     plt.close(figure)

@@ -39,7 +39,7 @@ NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
 FIRST = 0.35  # of ||Y||: start no lower than at this radius
 GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
 MARGIN = 1.08  # on the guessed lambda
-HIGHEST, LOWEST = 1e6, 1e-9  # times the first lambda: where a radius above, or below, is given up
+HIGHEST, LOWEST = 1e4, 1e-9  # times the first lambda: where a radius above, or below, is given up
 LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken up again
 SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
@@ -125,7 +125,8 @@ class Homotopy:
         self.responses = np.where(self.omega, self.center, 0.0)
         self.energy = float(np.square(self.responses).sum())
         self.busy = [m for m in range(len(self.center)) if self.omega[m].any() or (self.center[m] < 0).any()]
-        radius = max(target.radius / self.size, *(r / self.size for r in self.radii), FIRST * self.energy**0.5)
+        asked = max(target.radius, *self.radii, 0.0) / self.size
+        radius = max(asked, FIRST * self.energy**0.5)
         scaled = dataclasses.replace(target, center=target.center / self.size, radius=radius)
         guess = ADMM(self.X, self.W / self.size, torch.float32).solve(scaled, GUESS_TOL, GUESS_ITERATIONS)
         slope = float(torch.linalg.vector_norm(guess.L * target.omega))  # d objective / d radius, so 1 / lambda is
@@ -134,7 +135,7 @@ class Homotopy:
         U = guess.U.double().numpy() / self.unit[:, None]
         MU = (guess.L * ~target.omega).clamp(min=0).numpy() * (self.top / self.layer.stretch)
         self._extend(self.top * MARGIN, U, MU, self._least(target.radius / self.size))
-        while self.known[0].r2(self.known[0].high) < radius**2 and self.known[0].high < HIGHEST * self.top:
+        while self.known[0].r2(self.known[0].high) < asked**2 and self.known[0].high < HIGHEST * self.top:
             high = self.known[0].high
             self._follow(high * 3, high, *self._values(high))
 
