@@ -45,7 +45,7 @@ SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
 MOST_ENTRIES = 10**7  # of a trace
 ROOT_TOL = 1e-14
-CORRECTIONS = 12
+CORRECTIONS = 40
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
 T = TypeVar("T")
@@ -93,8 +93,12 @@ class Homotopy:
         best: Solution | None = None
         bad: list[int] = []  # neurons that must be reworked at every lambda, as their traces do not hold
         share = 1.0  # of the squared residual: what the good traces say of it
+        before = 0.0  # the last lambda
+        below, above = 0.0, math.inf  # lambdas whose measured residual was too small, too large
         for _ in range(CORRECTIONS):
             lam = self._price(share * goal**2, bad)
+            if not below < lam < above and below > 0 and above < math.inf:
+                lam = math.sqrt(below * above)
             U, MU = self._at(lam)
             self._rework(bad, lam, U, MU)
             L = MU / lam
@@ -112,6 +116,15 @@ class Homotopy:
             room = min(goal**2, abs(self.energy - goal**2))
             if len(bad) == len(known) and abs(r2 - goal**2) < NEAR_ENOUGH * tol * room:
                 break
+            if len(bad) == len(known) and lam == before:
+                break
+            before = lam
+            if len(bad) > len(known):
+                below, above = 0.0, math.inf
+            elif r2 < goal**2:
+                below = lam
+            else:
+                above = lam
             share = self._stretch(lam).r2(lam, bad) / r2 if r2 > 0 else share
         assert best is not None
         return best

@@ -311,3 +311,156 @@ def test_solutions_are_sparse_vertices() -> None:
     active = (~problem.omega & (response.abs() < 1e-9)).sum(1) + problem.omega.sum(1)
     assert bool(((result.U != 0).sum(0) <= active).all())
     assert exact_zeros(result.U) > 0
+
+
+def slack(problem: LayerProblem, epsilon: float, L: Tensor, U: Tensor) -> float:
+    """How far below the optimum the violation of U may bring its objective: what it lies outside, priced by L."""
+    target = response_set(problem, epsilon)
+    offset = U.double().T @ problem.X.double() - target.center
+    outside = max(float((offset * target.omega).norm()) - target.radius, 0.0) * float((L * target.omega).norm())
+    return outside + float(((offset * L) * ~target.omega).clamp(min=0).sum())
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS), relu=st.booleans(), epsilon=st.sampled_from([0.999_999, 0.3, 0.01]),
+    tol=st.sampled_from([1e-3, 1e-6]), **sizes,
+)  # fmt: skip
+def test_a_gap_below_zero_is_explained_by_the_violation(
+    kind: str, relu: bool, epsilon: float, tol: float, N: int, M: int, P: int, seed: int
+) -> None:
+    problem = layer(kind, N, M, P, seed, relu)
+    alive = problem.X[problem.alive]
+    if problem.norm > 0:
+        target = response_set(problem, epsilon)
+        found = Homotopy(alive, problem.W[problem.alive]).solve(target, tol)
+        inside = dataclasses.replace(problem, X=alive, W=problem.W[problem.alive])
+        below = found.certificate.bound - found.certificate.objective
+        assert below <= slack(inside, epsilon, found.L, found.U) * (1 + 1e-6) + 1e-9 * (1 + found.certificate.bound)
+
+
+@pytest.mark.parametrize(("N", "M", "P"), [(1, 1, 1), (1, 3, 20), (6, 1, 30), (8, 3, 1), (20, 4, 7), (5, 2, 5)])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("epsilon", [0.999_999, 0.1, 1e-4])
+def test_the_smallest_shapes_and_fewer_samples_than_inputs(N: int, M: int, P: int, relu: bool, epsilon: float) -> None:
+    for seed in range(2):
+        problem = layer("plain", N, M, P, seed, relu)
+        if problem.norm > 0:
+            assert_certified(problem, epsilon, 1e-6)
+
+
+@pytest.mark.parametrize("shift", [-50.0, 50.0])
+def test_neurons_that_are_never_or_always_active(shift: float) -> None:
+    """A silent neuron keeps no weights; one that is always active is solved as its linear twin is."""
+    problem = layer("many silent", 8, 4, 60, 1)
+    W = problem.W.clone()
+    W[-1, :2] = shift
+    Z = W.T @ problem.X
+    mixed = LayerProblem(problem.X, Z.relu(), W, True, True)
+    assert bool((mixed.omega[:2] == (shift > 0)).all())
+    result = NetTrim(epsilon=0.1, tol=1e-6).prune(mixed)
+    assert result.converged
+    if shift < 0:
+        assert bool((result.U[:, :2] == 0).all())
+    else:
+        twin = [NetTrim(epsilon=0.1, tol=1e-6).prune(LayerProblem(problem.X, Z[:2].clamp(min=0), W[:, :2], relu, True))
+                for relu in (True, False)]  # fmt: skip
+        torch.testing.assert_close(twin[0].U, twin[1].U, rtol=0, atol=1e-9)
+
+
+def test_equal_inputs_share_one_objective() -> None:
+    """Two equal rows of X are worth as much as one of them."""
+    problem = layer("rectified", 9, 4, 60, 6)
+    twice = dataclasses.replace(
+        problem, X=torch.cat([problem.X[:1], problem.X]), W=torch.cat([0 * problem.W[:1], problem.W])
+    )
+    one, two = (NetTrim(epsilon=0.1, tol=1e-6).prune(p) for p in (problem, twice))
+    assert one.converged
+    assert two.converged
+    assert two.stats["objective"] == pytest.approx(one.stats["objective"], rel=2e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("inverse", [True, False])
+def test_the_scale_of_the_inputs_only_scales_the_answer(scale: float, inverse: bool) -> None:
+    problem = layer("rectified", 10, 3, 60, 2)
+    W = problem.W / scale if inverse else problem.W
+    moved = LayerProblem(scale * problem.X, (W.T @ (scale * problem.X)).relu(), W, True, False)
+    plain, other = (NetTrim(epsilon=0.1, tol=1e-6).prune(p) for p in (problem, moved))
+    assert other.converged
+    torch.testing.assert_close(other.U * (scale if inverse else 1), plain.U, rtol=0, atol=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(relu=st.booleans(), epsilon=st.sampled_from([0.7, 0.2, 0.05]), kind=st.sampled_from(KINDS[:6]),
+       N=st.integers(1, 8), M=st.integers(1, 3), P=st.integers(1, 30), seed=st.integers(0, 10_000))  # fmt: skip
+def test_clarabel_stays_within_the_certificate(
+    relu: bool, epsilon: float, kind: str, N: int, M: int, P: int, seed: int
+) -> None:
+    problem = layer(kind, N, M, P, seed, relu)
+    if problem.norm > 0:
+        ours = NetTrim(epsilon=epsilon, tol=1e-6).prune(problem)
+        assert ours.converged
+        assert ours.stats["objective"] == pytest.approx(reference(problem, epsilon).objective, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("gamma", [1e-3, 1e-6])
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_a_radius_that_nothing_fits_is_reported(kind: str, gamma: float) -> None:
+    """Many more samples than inputs, moved: no weights come so near, whatever they are."""
+    problem = cascade(layer(kind, 3, 2, 80, 1, relu=False), 2, gamma)
+    target = response_set(problem, 0.1)
+    best = torch.linalg.lstsq(problem.X.T, problem.Y.T, driver="gelsd").solution
+    assert float((best.T @ problem.X - problem.Y).norm()) > 1.01 * target.radius > 0
+    result = NetTrim().prune(problem)
+    assert not result.converged
+    assert result.stats["violation"] > 1e-3
+    for figure in (result.U, *result.neurons.values(), torch.tensor(list(result.stats.values()))):
+        assert bool(torch.isfinite(figure).all())
+
+
+def test_threads_and_runs_change_no_bit() -> None:
+    problem = layer("rectified", 30, 12, 200, 0)
+    threads = torch.get_num_threads()
+    try:
+        runs = []
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            runs.append([r.U for r in NetTrim().path(problem, [0.5, 0.1, 0.02])])
+    finally:
+        torch.set_num_threads(threads)
+    for one, two, again in zip(*runs, strict=True):
+        assert torch.equal(two, again)
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("after", [1, 7])
+def test_closing_a_generator_leaves_no_thread(after: int) -> None:
+    before = threading.active_count()
+    answers = NetTrim().refine(layer("rectified", 30, 8, 150, 0), GRID)
+    for _ in range(after):
+        next(answers)
+    answers.close()
+    assert threading.active_count() == before
+
+
+@settings(max_examples=25, deadline=None)
+@given(kind=st.sampled_from(KINDS), tol=st.sampled_from([1e-3, 1e-4]), **{**sizes, "P": st.integers(2, 50)})
+def test_single_precision_is_certified_on_what_is_returned(
+    kind: str, tol: float, N: int, M: int, P: int, seed: int
+) -> None:
+    problem = layer(kind, N, M, P, seed)
+    single = dataclasses.replace(problem, X=problem.X.float(), Y=problem.Y.float(), W=problem.W.float())
+    if single.norm > 0:
+        result = NetTrim(epsilon=0.1, tol=tol).prune(single)
+        assert result.U.dtype == torch.float32
+        assert result.converged, result.stats
+        violation = response_set(single, 0.1).violation(result.U.double().T @ single.X.double())
+        assert violation == pytest.approx(result.stats["violation"], abs=1e-9)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_layer_of_middle_size_is_certified(relu: bool) -> None:
+    for kind in ("rectified", "integers", "low rank"):
+        for epsilon in (0.3, 0.02):
+            assert_certified(layer(kind, 60, 20, 200, 1, relu), epsilon, 1e-6)
