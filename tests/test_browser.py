@@ -177,16 +177,16 @@ def test_recompute_live_cancel_and_move_the_knob_meanwhile(page: Page) -> None:
     knob = page.get_by_role("slider", name=KNOB)
     knob.focus()
     knob.press("End")
-    expect(page).to_have_url(re.compile("eps=0.7"), timeout=3_000)
-    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=3_000)
+    expect(page).to_have_url(re.compile("eps=0.7"), timeout=10_000)
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=10_000)
     cancel.click()
     resume = page.get_by_role("button", name="Resume")
-    expect(resume).to_be_visible(timeout=3_000)
+    expect(resume).to_be_visible(timeout=10_000)
     expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets")  # what was solved stays
     resume.click()
     expect(cancel).to_be_visible(timeout=10_000)
     cancel.click()
-    expect(resume).to_be_visible(timeout=3_000)
+    expect(resume).to_be_visible(timeout=10_000)
 
 
 def test_a_bad_link_falls_back_with_a_word(page: Page) -> None:

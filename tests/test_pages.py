@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 from streamlit.testing.v1 import AppTest
 
 from nettrim_core.methods import METHODS
@@ -157,3 +159,11 @@ def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None
     assert not held()
     store.add(bundle, recipe, rough)
     assert not held()
+
+
+def test_no_element_is_sent_as_a_reference() -> None:
+    """A reference outlives the run it belongs to in Streamlit's queue, and the page dies of it: see config.toml."""
+    message = ForwardMsg()
+    message.delta.new_element.markdown.body = "a" * 10_000_000
+    populate_hash_if_needed(message)
+    assert not message.metadata.cacheable
