@@ -173,6 +173,7 @@ def shortened(path: Trace, used: int) -> Trace:
 
 @njit(cache=True, nogil=True)
 def _tableau(rows):
+    """An empty tableau with room for so many rows."""
     f = np.zeros((8, rows))
     return Tableau(
         np.empty((rows, rows)),
@@ -185,15 +186,20 @@ def _tableau(rows):
 
 
 @njit(cache=True, nogil=True)
+def _copied(t, n, to):
+    """The state of a tableau, in the arrays of another one."""
+    to.T[:n, :n] = t.T[:n, :n]
+    to.index[:n], to.basic[:n], to.side[:n] = t.index[:n], t.basic[:n], t.side[:n]
+    to.sign[:n], to.value[:n] = t.sign[:n], t.value[:n]
+    return to
+
+
+@njit(cache=True, nogil=True)
 def _with_room(t, n, rows):
     """The tableau itself or, where it has fewer rows than wanted, a larger copy."""
     if rows <= len(t.index):
         return t
-    new = _tableau(rows + rows // 2)
-    new.T[:n, :n] = t.T[:n, :n]
-    new.index[:n], new.basic[:n], new.side[:n] = t.index[:n], t.basic[:n], t.side[:n]
-    new.sign[:n], new.value[:n] = t.sign[:n], t.value[:n]
-    return new
+    return _copied(t, n, _tableau(rows + rows // 2))
 
 
 @njit(cache=True, nogil=True)
@@ -471,6 +477,7 @@ def _settle(t, n, y):
 
 @njit(cache=True, nogil=True)
 def _set_rates(t, n):
+    """The rates of the free values when all bounds move at theirs."""
     change = np.zeros(n)
     for i in range(n):
         if t.basic[i]:
@@ -601,6 +608,7 @@ def _cross_over(t, n, y, walk):
 
 @njit(cache=True, nogil=True)
 def _jitter(layer, y, on, off):
+    """(off,) how far the bound of each sample off omega is moved, so that no two are met at once."""
     rms = np.sqrt(np.dot(y, y) / max(on, 1))
     return layer.stretch * JITTER * rms * (0.5 + (np.arange(off) * GOLDEN) % 1)
 
@@ -634,7 +642,7 @@ def _make_rows(neuron, wanted):
     new = wanted[~neuron.made[wanted]]
     if len(new) == 0:
         return
-    if neuron.XO.shape[1] > 0 or len(neuron.v) == 0:
+    if neuron.XO.shape[1] > 0:
         rows = np.dot(neuron.XO[new], neuron.XO.T)
     else:
         rows = neuron.gram[new] - np.dot(neuron.XC[new], neuron.XCT) / neuron.stretch**2
@@ -652,18 +660,18 @@ def r2_at(path, lam):
 
 
 @njit(cache=True, nogil=True)
-def _saddle_point(G, B, right, below, augment, ridge, soft):
+def _saddle_point(G, B, right, below, ridge, soft):
     """u, mu of  (G + ridge) u + B mu = right,  B'u - soft mu = below.
 
-    ``augment`` times B B' may be added to G (and its product with u to the right) where soft = 0.
+    Where soft = 0, B B' may be added to G and B times the second equation to the first: G alone may be singular.
     """
     n, a = B.shape
     H = G.copy()
     both = np.empty((n, a + 1))
     both[:, :a], both[:, a] = B, right
-    if augment > 0.0 and a > 0:
-        H += augment * np.dot(B, B.T)
-        both[:, a] += augment * np.dot(B, below)
+    if soft == 0.0 and a > 0:
+        H += np.dot(B, B.T)
+        both[:, a] += np.dot(B, below)
     for i in range(n):
         H[i, i] += ridge
     solved = np.linalg.solve(H, both)
@@ -681,12 +689,12 @@ def _saddle_point(G, B, right, below, augment, ridge, soft):
 @njit(cache=True, nogil=True)
 def _vertex(G, B, right, below, unit):
     """u, mu of  G u + B mu = right,  B'u = below, refined until the first holds to a part of ``unit``."""
-    u, mu = _saddle_point(G, B, right, below, 1.0, SINGULAR, 0.0)
+    u, mu = _saddle_point(G, B, right, below, SINGULAR, 0.0)
     for _ in range(REFINEMENTS):
         left, under = right - np.dot(G, u) - np.dot(B, mu), below - np.dot(B.T, u)
         if np.abs(left).max() <= FINE * unit:
             break
-        du, dmu = _saddle_point(G, B, left, under, 1.0, SINGULAR, 0.0)
+        du, dmu = _saddle_point(G, B, left, under, SINGULAR, 0.0)
         u += du
         mu += dmu
     return u, mu
@@ -740,7 +748,7 @@ def values_of(sides, layer, omega, y, v, lam):
     if a <= n:
         x, m = _vertex(G, B, right, active, lam * layer.w[S].min())
     if a > n or (x * sides[S] > negligible).any() or (m < -NEGLIGIBLE * np.abs(m).sum()).any():
-        x, m = _saddle_point(G, B, right, active + _jitter(layer, y, len(on), len(off))[A], 0.0, DELTA, DELTA_DUAL)
+        x, m = _saddle_point(G, B, right, active + _jitter(layer, y, len(on), len(off))[A], DELTA, DELTA_DUAL)
     for i in range(n):
         if -x[i] * sides[S[i]] > negligible:
             u[S[i]] = x[i]
@@ -880,26 +888,16 @@ def _sides(t, n, size):
 
 
 @njit(cache=True, nogil=True)
-def _note_basis(t, n, noted, path, used, lam):
+def _note_basis(t, n, noted, path, used, lam, r2):
     """Entries for every index whose side is not the one noted last; returns the number of entries."""
     now = _sides(t, n, len(noted))
     for j in range(len(noted)):
         if now[j] != noted[j]:
             path.lam[used], path.index[used], path.side[used] = lam, j, now[j]
+            path.r2[used], path.slope[used], path.bend[used] = r2, 0.0, 0.0  # should the path be lost here
             used += 1
     noted[:] = now
     return used
-
-
-@njit(cache=True, nogil=True)
-def _saved(t, n, spare):
-    """The state of a tableau, in the arrays of ``spare`` if they are large enough."""
-    if len(spare.index) < len(t.index):
-        spare = _tableau(len(t.index))
-    spare.T[:n, :n] = t.T[:n, :n]
-    spare.index[:n], spare.basic[:n], spare.side[:n] = t.index[:n], t.basic[:n], t.side[:n]
-    spare.sign[:n], spare.value[:n] = t.sign[:n], t.value[:n]
-    return spare
 
 
 @njit(cache=True, nogil=True)
@@ -911,7 +909,9 @@ def _advance(t, n, spare, neuron, lam, end, r2, scratch):
     """
     y = scratch.y.copy()
     for _ in range(MOST_ROUNDS):
-        spare, rows = _saved(t, n, spare), n
+        if len(spare.index) < len(t.index):
+            spare = _tableau(len(t.index))
+        spare, rows = _copied(t, n, spare), n
         _bounds(t, n, neuron, lam, end - lam)
         _set_rates(t, n)
         count, time, outcome = _walk(t, n, FEW_KINKS, scratch.walk, r2)
@@ -944,6 +944,7 @@ def _record(path, used, t, walk, count, lam, length):
 
 @njit(cache=True, nogil=True)
 def _scratch(N, C):
+    """Room for N weights and C samples."""
     most = MAX_STEPS + 1
     f = np.empty((4, most))
     walk = Walk(np.empty(most, np.int64), np.empty(most, np.int8), f[0], f[1], f[2], f[3])
@@ -973,7 +974,7 @@ def trace(neuron, u, mu, start, end, enough, path, stop):
         r2 = _responses(t, n, neuron, y)
         _bounds(t, n, neuron, lam, 0.0)
         _settle(t, n, y)
-        used = _note_basis(t, n, scratch.noted, path, used, lam)
+        used = _note_basis(t, n, scratch.noted, path, used, lam, r2)
         if lam <= end or r2 <= enough:
             break
         if stop[0]:

@@ -83,6 +83,7 @@ class Homotopy:
         turned = np.ascontiguousarray(scaled.T)
         self.layer = active_set.Layer(scaled, turned, scaled @ turned, (P / N) ** 0.5, self.unit)
         self.known: list[Stretch] = []
+        self._stop = np.zeros(1, np.bool_)
 
     def solve(self, target: ResponseSet, tol: float) -> Solution:
         """The sparsest U (in l1) whose response is in ``target``, with its certificate."""
@@ -114,12 +115,10 @@ class Homotopy:
             known, bad = bad, self._offenders(found, tol, bad)
             r2 = float(residual @ residual)
             room = min(goal**2, abs(self.energy - goal**2))
-            if len(bad) == len(known) and abs(r2 - goal**2) < NEAR_ENOUGH * tol * room:
-                break
-            if len(bad) == len(known) and lam == before:
+            if len(bad) == len(known) and (abs(r2 - goal**2) < NEAR_ENOUGH * tol * room or lam == before):
                 break
             before = lam
-            if len(bad) > len(known):
+            if len(bad) > len(known):  # the residuals measured so far were those of other solutions
                 below, above = 0.0, math.inf
             elif r2 < goal**2:
                 below = lam
@@ -230,6 +229,7 @@ class Homotopy:
         self._each(again, neurons)
 
     def _follow(self, high: float, low: float, U: Float, MU: Float, done: dict[int, Trace] | None = None) -> None:
+        """Follow all neurons between two lambdas, from a guess at the upper one; some may be ``done``."""
         left = [m for m in self.busy if not done or m not in done]
         found = dict(zip(left, self._each(lambda m: self._trace(m, high, low, U, MU), left), strict=True))
         nothing = active_set.room(1)
@@ -256,14 +256,13 @@ class Homotopy:
 
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
         """The task for every neuron, on as many threads as torch uses; the compiled part runs without the GIL."""
-        self._stop = np.zeros(1, np.bool_)
+        self._stop[0] = False
         with _blas().limit(limits=1), ThreadPoolExecutor(torch.get_num_threads()) as threads:
             try:
                 return list(threads.map(task, neurons))
-            except BaseException:
+            finally:  # after an error or an interrupt the others are to end as well
                 self._stop[0] = True
-                threads.shutdown(wait=True, cancel_futures=True)
-                raise
+                threads.shutdown(cancel_futures=True)
 
 
 @cache

@@ -30,7 +30,6 @@ COARSE_POINTS = 9
 FALLBACK_ITERATIONS = 1000
 AHEAD = 6.0  # how far down the exact engine follows at a time when somebody waits for its answers
 SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
-SPARSITY_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class NetTrim(Settings):
         """
         check_sparsity(sparsity)
         least, high = SPARSITY_RANGE
-        halves = [high / 2**k for k in range(SPARSITY_STEPS) if high / 2**k > least]
+        halves = [high / 2**k for k in range(int(math.log2(high / least)) + 1)]
         solver = _Solver(dataclasses.replace(problem, gamma=None), self.tol, halves, AHEAD)
         found = solver.at(high)
         if fraction_zero(found.U) < sparsity:
@@ -137,11 +136,11 @@ class _Solver:
         single = self.tol >= SINGLE_PRECISION_TOL
         return ADMM(self.X, self.W, torch.float32 if single else torch.float64)
 
-    def at(self, epsilon: float, tol: float | None = None) -> LayerResult:
+    def at(self, epsilon: float, tol: float = 0.0) -> LayerResult:
         """The result at epsilon; a ``tol`` coarser than the solver's own is met by the first-order engine."""
         started = time.perf_counter()
         target = response_set(self.problem, epsilon)
-        tol = max(tol or 0.0, self.tol)
+        tol = max(tol, self.tol)
         solution = self._settled(target) or self._solved(target, tol)
         return self._result(solution, epsilon, target.radius, tol, time.perf_counter() - started)
 
@@ -159,9 +158,7 @@ class _Solver:
         return Solution(U, L, found, 0, found.within(self.tol))
 
     def _solved(self, target: ResponseSet, tol: float) -> Solution:
-        if tol > self.tol:
-            return self.iterative.solve(target, tol)
-        if not self.on_cpu:
+        if tol > self.tol or not self.on_cpu:
             return self.iterative.solve(target, tol)
         found = self.exact.solve(target, tol)
         if found.converged:
