@@ -19,6 +19,7 @@ from nettrim_core.admm import ADMM
 from nettrim_core.certificate import certify
 from nettrim_core.homotopy import Homotopy
 from nettrim_core.methods import METHODS
+from nettrim_core.methods.nettrim import condensed
 from nettrim_core.problem import halving
 from nettrim_core.reference import reference
 from nettrim_core.response import response_set
@@ -58,7 +59,7 @@ def layer(kind: str, N: int, M: int, P: int, seed: int, relu: bool = True, scale
 
 def cascade(problem: LayerProblem, seed: int, gamma: float | None) -> LayerProblem:
     """The same layer on moved inputs, as after pruning upstream; V is negative in places."""
-    g = torch.Generator().manual_seed(seed)
+    g = torch.Generator().manual_seed(seed + 10**6)  # not the seed that X was drawn with
     X = problem.X + 0.1 * problem.X.abs().mean() * torch.randn(problem.X.shape, dtype=F64, generator=g)
     if problem.bias:
         X[-1] = 1
@@ -297,6 +298,25 @@ def test_single_precision_weights_come_back_in_single_precision() -> None:
     result = NetTrim().prune(single)
     assert result.U.dtype == torch.float32
     assert result.converged
+
+
+@settings(max_examples=60, deadline=None)
+@given(kind=st.sampled_from(KINDS), moved=st.booleans(), gamma=st.sampled_from([1.1, None]), **sizes)
+def test_a_linear_layer_is_condensed_without_a_trace(
+    kind: str, moved: bool, gamma: float | None, N: int, M: int, P: int, seed: int
+) -> None:
+    """Any weights miss the target by as much, neuron by neuron, on no more than N + 1 samples; the radius stays."""
+    problem = layer(kind, N, M, P, seed, relu=False)
+    if moved:
+        problem = cascade(problem, seed, gamma)
+    small = condensed(problem, problem.alive)
+    assert small.X.shape[1] <= min(N + 1, P)
+    for U in (torch.randn(N, M, dtype=F64, generator=torch.Generator().manual_seed(seed)), problem.W):
+        missed = (U.T @ problem.X - problem.Y).norm(dim=1)
+        found = (U[problem.alive].T @ small.X - small.Y).norm(dim=1)
+        torch.testing.assert_close(found, missed, rtol=1e-9, atol=1e-12 * (1 + problem.norm))
+    radii = [response_set(p, 0.2).radius for p in (problem, small)]
+    assert radii[1] == pytest.approx(radii[0], rel=1e-9, abs=1e-12 * (1 + problem.norm))
 
 
 def exact_zeros(U: Tensor) -> int:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
@@ -111,6 +112,24 @@ class NetTrim(Settings):
         return found
 
 
+def condensed(problem: LayerProblem, rows: Tensor) -> LayerProblem:
+    """The problem of these inputs, X and Y in float64; a linear layer's on at most N + 1 samples.
+
+    A linear layer's responses matter by their norm only. With X' = Q R, ||U'X - Y|| = ||U'R' - YQ|| but for the part of
+    Y outside the range of X', which no U changes: one more sample, zero in X, holds its norm. YQ is W'R' + (Y - W'X)Q,
+    so that trained weights without an error have none here.
+    """
+    X, Y, W = problem.X[rows].double(), problem.Y.double(), problem.W[rows]
+    if not problem.relu and X.shape[1] > len(X) + 1:
+        Q, R = torch.linalg.qr(X.T)
+        error = Y - W.double().T @ X
+        inside = error @ Q
+        outside = torch.linalg.vector_norm(error - inside @ Q.T, dim=1)
+        X = torch.cat([R.T, R.new_zeros(len(X), 1)], 1)
+        Y = torch.cat([W.double().T @ R.T + inside, outside[:, None]], 1)
+    return dataclasses.replace(problem, X=X, Y=Y, W=W, bias=False)
+
+
 class _Solver:
     """One layer at many radii: drops dead inputs, picks the engine, settles the cases that need none.
 
@@ -120,9 +139,10 @@ class _Solver:
     def __init__(
         self, problem: LayerProblem, tol: float, epsilons: Sequence[float] = (), ahead: float = math.inf
     ) -> None:
-        self.problem, self.tol = problem, tol
+        self.whole, self.tol = problem, tol
         self.rows = problem.alive if bool(problem.alive.any()) else torch.ones_like(problem.alive)
-        self.X, self.W = problem.X[self.rows].double(), problem.W[self.rows]
+        self.problem = condensed(problem, self.rows)
+        self.X, self.W = self.problem.X, self.problem.W
         self.epsilons, self.ahead = epsilons, ahead
         self.on_cpu = self.X.device.type == "cpu"
 
@@ -174,7 +194,7 @@ class _Solver:
         return self._result(Solution(U, L, found, 0, found.within(self.tol)), 1.0, target.radius, self.tol, 0.0)
 
     def _result(self, solution: Solution, epsilon: float, radius: float, tol: float, seconds: float) -> LayerResult:
-        U = torch.zeros_like(self.problem.W)
+        U = torch.zeros_like(self.whole.W)
         U[self.rows] = solution.U
         found = solution.certificate
         stats = {
