@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nettrim_core.problem import GAMMA, LayerProblem
+from nettrim_core.problem import GAMMA, LayerProblem, Size
 
 Layer = nn.Linear | nn.Conv2d
 POWER_ITERATIONS = 200
@@ -103,6 +103,24 @@ def write_weights(layer: Layer, U: Tensor) -> None:
 def positions(layer: Layer, output: Tensor) -> int:
     """How many samples (columns of the problem) one network input gives: output positions of the layer."""
     return math.prod(output.shape[2:]) if isinstance(layer, nn.Conv2d) else math.prod(output.shape[1:-1])
+
+
+@torch.no_grad()
+def sizes_of(model: nn.Module, inputs: Tensor, samples: int, max_patches: int) -> dict[str, Size]:
+    """The size of every prunable layer's problem on this many samples, without making it.
+
+    inputs: (1, ...) any one input, for its shape. Inputs that will turn out to be always zero are counted too.
+    """
+    sizes, signal = {}, inputs
+    for step in steps_of(model):
+        signal = step.module(signal)
+        if step.reason is None:
+            assert isinstance(step.module, nn.Linear | nn.Conv2d)
+            N, M = weights_of(step.module).shape
+            columns = samples * positions(step.module, signal)
+            limit = max_patches if isinstance(step.module, nn.Conv2d) else columns
+            sizes[step.name] = Size(N, M, min(columns, limit), step.relu)
+    return sizes
 
 
 def sample_columns(layer: Layer, output: Tensor, limit: int, seed: int) -> Tensor | None:

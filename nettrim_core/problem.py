@@ -58,6 +58,16 @@ def check_sparsity(sparsity: float) -> None:
         raise ValueError(f"sparsity = {sparsity!r} is out of range: 0 <= sparsity <= 1 (a fraction, not per cent)")
 
 
+@dataclass(frozen=True)
+class Size:
+    """What a layer costs depends on: N inputs that are not always zero (the bias is one), M outputs, P samples."""
+
+    inputs: int
+    outputs: int
+    samples: int
+    relu: bool
+
+
 @dataclass(frozen=True, eq=False)
 class LayerProblem:
     """What a layer must keep doing; says nothing of any method.
@@ -131,6 +141,10 @@ class LayerProblem:
     def alive(self) -> Tensor:
         """(N,) bool: inputs that are not zero on every sample. Weights of the others are free zeros."""
         return (self.X != 0).any(1)
+
+    @property
+    def size(self) -> Size:
+        return Size(int(self.alive.sum()), len(self.Y), self.X.shape[1], self.relu)
 
     @cached_property
     def norm(self) -> float:

@@ -356,6 +356,7 @@ def _layer_report(
         violation=stats.get("violation"),
         iterations=int(stats["iterations"]) if "iterations" in stats else None,
         solved_to=stats.get("tol"),
+        memory=stats.get("memory"),
         seconds=stats["seconds"],
         columns=P,
         columns_total=selected.columns_total,

@@ -24,6 +24,7 @@ class LayerReport:
     bound, error: promised and measured ||Y^ - Y||_F at this layer's output, inside the pruned network, on the
         calibration inputs; output_norm is ||Y||_F there. bound is None with the reason in notes.
     bound_is_estimate: the constraint saw only a sample of the layer's patches.
+    memory: bytes that the method stated, before it began, as its peak; None for methods that state none.
     columns, columns_total: samples (patches of a convolution) the problem used, and how many there are.
     """
 
@@ -53,6 +54,7 @@ class LayerReport:
     bound_is_estimate: bool
     notes: list[str] = field(default_factory=list)
     solved_to: float | None = None
+    memory: float | None = None
 
     @property
     def sparsity(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -12,8 +13,10 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle, sample_names
-from nettrim_core.capture import steps_of
+from nettrim_core.capture import sizes_of, steps_of
 from nettrim_core.jobs import Job, Pool
+from nettrim_core.methods import NetTrim
+from nettrim_core.prune import MAX_PATCHES
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point, load_points, point_key
 from pages.state import METHOD_TITLES, Choice, Facts, parse
@@ -30,6 +33,14 @@ def bundle_of(name: str) -> Bundle:
 def facts_of(name: str) -> Facts:
     bundle = bundle_of(name)
     return Facts(tuple(s.name for s in steps_of(bundle.model) if s.reason is None), len(bundle.calibration))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def memory_of(name: str, samples: int) -> dict[str, int]:
+    """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples."""
+    bundle = bundle_of(name)
+    sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, MAX_PATCHES)
+    return {layer: NetTrim.memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
 
 
 class Points:

@@ -95,6 +95,8 @@ def settings_form(choice: Choice, rows: int) -> None:
         help="Training inputs the layers' responses are measured on. No labels are used.",
     )  # fmt: skip
     columns[1].number_input("Seed of their choice", 0, 2**31 - 1, key="w_seed", on_change=picked, args=("seed",))
+    if "nettrim" in choice.methods:
+        st.markdown(words.memory(common.memory_of(choice.model, choice.n), choice.layers))
     owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
     shown = [(name, f) for name, f in setting_fields().items() if name.split(".")[0] in owners]
     for i, (name, f) in enumerate(shown):

@@ -10,7 +10,7 @@ import numpy as np
 from nettrim_core.record import Point
 from nettrim_core.report import LayerReport
 from pages.state import METHOD_TITLES
-from pages.words import percent
+from pages.words import megabytes, percent
 
 # white to blue, and the page's dark grey to blue: more weights left, more colour
 LIGHT_SCALE = np.array([[245, 247, 250], [0, 114, 178]], float)
@@ -50,7 +50,8 @@ def layer_table(points: list[Point]) -> str:
                 f"<tr>{head}<td>{title}</td>"
                 f"<td>{percent(entry.sparsity)}{_bar(entry.sparsity)}</td>"
                 f"<td>{entry.discrepancy:.4f} of {entry.epsilon:.4f}{_bar(used)}</td>"
-                f'<td class="wide">{_certificate(entry)}</td><td class="wide">{_bound(entry)}</td></tr>'
+                f'<td class="wide">{_certificate(entry, point.report.rough)}</td>'
+                f'<td class="wide">{_bound(entry)}</td></tr>'
             )
     header = (
         "<thead><tr><th>Layer</th><th>Method</th><th>Zeros</th><th>Discrepancy</th>"
@@ -67,11 +68,12 @@ def _bar(fraction: float) -> str:
     return f'<div class="b"><i style="width:{100 * min(max(fraction, 0.0), 1.0):.1f}%"></i></div>'
 
 
-def _certificate(entry: LayerReport) -> str:
+def _certificate(entry: LayerReport, rough: bool) -> str:
     if entry.gap is None:
         return "within its tolerance ✓" if entry.converged else "outside its tolerance ✗"
-    mark = "✓" if entry.converged else "✗ not converged"
-    return f"gap {entry.gap:.1e} {mark}"
+    mark = "✓" if entry.converged else "so far" if rough else "✗ not converged"
+    memory = "" if entry.memory is None else f", {megabytes(entry.memory)}"
+    return f'gap {entry.gap:.1e} {mark}<div class="w">{entry.seconds:.1f} s{memory}</div>'
 
 
 def _bound(entry: LayerReport) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nettrim_core.record import Point
 from nettrim_core.report import Report
 from pages.state import METHOD_TITLES
@@ -22,6 +24,16 @@ def sentence(point: Point) -> str:
             change = "as many as before"
         text += f" and gets {percent(report.accuracy)} of the validation samples right, {change}"
     return f"{text}; {_promise(report)}."
+
+
+def memory(stated: dict[str, int], layers: Sequence[str]) -> str:
+    """What Net-Trim is going to need for these layers."""
+    each = ", ".join(f"{megabytes(stated[layer])} for {layer}" for layer in layers)
+    return f"Net-Trim will take at most about this much memory: {each}." if each else ""
+
+
+def megabytes(size: float) -> str:
+    return f"{max(round(size / 1e6), 1):,}\u00a0MB"
 
 
 def _promise(report: Report) -> str:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from nettrim_core.capture import layer_problem, lipschitz, operator_norm, sample_columns, steps_of, weights_of
+from nettrim_core.capture import layer_problem, lipschitz, operator_norm, sample_columns, sizes_of, steps_of, weights_of
 from nettrim_core.capture import write_weights as write
+from nettrim_core.prune import Network
 
 CONVOLUTIONS: list[dict[str, Any]] = [
     {},
@@ -128,3 +129,16 @@ def test_no_module_stretches_a_distance_by_more_than_its_constant(module: nn.Mod
             worst = max(worst, float((module(a) - module(b)).norm() / (a - b).norm()))
     assert 0 < worst <= constant * (1 + 1e-6)
     assert lipschitz(nn.Tanh()) is None
+
+
+def test_sizes_are_those_of_the_problems() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3, stride=2), nn.ReLU(), nn.Conv2d(3, 4, 2, bias=False), nn.Flatten(), nn.Linear(36, 5)
+    )
+    inputs = torch.randn(7, 2, 9, 9)
+    network = Network(model, inputs, max_patches=80)
+    sizes = sizes_of(network.model, inputs[:1], 7, 80)
+    assert sizes == {s.step.name: s.problem(s.inputs).size for s in network.selected}
+    assert sizes["2"].samples == 7 * 9
+    assert sizes["0"].samples == 80

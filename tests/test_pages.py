@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 from streamlit.testing.v1 import AppTest
 
-from nettrim_core.methods import METHODS
+from nettrim_core.methods import METHODS, NetTrim
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point
 from nettrim_core.worker import solve
@@ -159,6 +160,17 @@ def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None
     assert not held()
     store.add(bundle, recipe, rough)
     assert not held()
+
+
+def test_memory_is_stated_before_solving(app: AppTest) -> None:
+    """For the chosen layers, the number that the report of the same layer gives."""
+    opened(app, model="digits_mlp", layers="fc1")
+    bundle = common.bundle_of("digits_mlp")
+    network = Recipe("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
+    (layer,) = network.selected
+    stated = common.memory_of("digits_mlp", 1000)["fc1"]
+    assert stated >= NetTrim.memory(layer.problem(layer.inputs).size, len(os.sched_getaffinity(0))) > 0
+    assert f"{words.megabytes(stated)} for fc1." in text(app)
 
 
 def test_no_element_is_sent_as_a_reference() -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
 from nettrim_core.homotopy import Homotopy, peak_bytes
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, halving, setting
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, check_sparsity, halving, setting
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
 
@@ -71,10 +71,10 @@ class NetTrim(Settings):
             yield index, solver.at(epsilons[index])
 
     @staticmethod
-    def memory(problem: LayerProblem) -> int:
-        """About how many bytes solving this layer takes at its peak, with torch's present number of threads."""
-        N, M, P = int(problem.alive.sum()), problem.Y.shape[0], problem.X.shape[1]
-        return peak_bytes(N, M, P, torch.get_num_threads())
+    def memory(size: Size, threads: int | None = None) -> int:
+        """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
+        samples = size.samples if size.relu else min(size.samples, size.inputs + 1)
+        return peak_bytes(size.inputs, size.outputs, samples, threads or torch.get_num_threads())
 
     def _legal(self, epsilons: Iterable[float]) -> list[float]:
         epsilons = list(epsilons)
@@ -207,6 +207,7 @@ class _Solver:
             "epsilon": epsilon,
             "radius": radius,
             "tol": tol,
+            "memory": float(NetTrim.memory(self.whole.size)),
         }
         return LayerResult(
             U,
