@@ -86,6 +86,9 @@ class Unsteered(ADMM):
     def _balance(self, found: Certificate, tol: float) -> None:
         pass
 
+    def _start(self, radius: float) -> None:
+        pass
+
 
 def first_order(
     problem: LayerProblem, engine: type[ADMM] = ADMM, epsilons: Iterable[float] = GAINS, most: int = 1500

@@ -16,6 +16,8 @@ X, Y and the radius are scaled together, which leaves U as it is and makes the t
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections import deque
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +28,8 @@ from nettrim_core.response import ResponseSet
 
 MAX_ITERATIONS = 4000
 CHECK_EVERY = 20  # iterations between certificates: one costs about as much as two or three iterations
+COARSE = 1e-2  # a tolerance that takes few iterations: look twice as often
+KEPT = 4  # states to start from
 OVER_RELAXATION = 1.7
 INPUT_SCALE = 0.3  # after scaling, the largest row of X has the norm 1 / INPUT_SCALE
 RHO_START, RHO_RANGE = 3.0, (0.5, 1e4)
@@ -44,10 +48,28 @@ class Solution:
     converged: bool
 
 
-class ADMM:
-    """The iteration's state for one layer; ``solve`` warm-starts from wherever the last call ended.
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where an iteration ended: S (N, M), Z (M, P), the scaled multipliers A of U'X = Z and B of U = S, the penalty."""
 
-    X: (N, P) without all-zero rows. W: (N, M) a starting point; its dtype is that of the solutions.
+    S: Tensor
+    Z: Tensor
+    A: Tensor
+    B: Tensor
+    rho: float
+    radius: float
+
+    def with_rho(self, rho: float) -> _State:
+        """The same multipliers rho A and rho B under another penalty."""
+        rho = min(max(rho, RHO_RANGE[0]), RHO_RANGE[1])
+        return dataclasses.replace(self, A=self.A * (self.rho / rho), B=self.B * (self.rho / rho), rho=rho)
+
+
+class ADMM:
+    """The iteration on one layer; ``solve`` starts where one of the last few calls ended, that of the nearest radius.
+
+    X: (N, P) without all-zero rows. W: (N, M) a starting point; its dtype is that of the solutions. All targets of one
+    object differ by their radius only.
     """
 
     def __init__(self, X: Tensor, W: Tensor, dtype: torch.dtype) -> None:
@@ -60,10 +82,10 @@ class ADMM:
         self.inputs = (self.X * self.scale).to(dtype)
         self.onto_inputs = self.inverse @ self.inputs
         self.out_dtype = W.dtype
-        self.S = W.to(dtype)
-        self.Z = self.S.T @ self.inputs
-        self.A, self.B = torch.zeros_like(self.Z), torch.zeros_like(self.S)
-        self.rho = RHO_START
+        S = W.to(dtype)
+        Z = S.T @ self.inputs
+        self.state = _State(S, Z, torch.zeros_like(Z), torch.zeros_like(S), RHO_START, 0.0)
+        self.kept: deque[_State] = deque(maxlen=KEPT)
 
     def solve(self, target: ResponseSet, tol: float, most: int = MAX_ITERATIONS) -> Solution:
         """The sparsest U (in l1) whose response is in ``target``, stopped by its certificate at ``tol``.
@@ -72,12 +94,14 @@ class ADMM:
         """
         scaled = target.to(self.inputs.dtype, self.scale)
         scaled = dataclasses.replace(scaled, radius=scaled.radius * (1 - INSIDE * tol))
+        self._start(target.radius)
         best: Solution | None = None
-        for iteration in range(CHECK_EVERY, most + 1, CHECK_EVERY):
-            for _ in range(CHECK_EVERY):
+        every = CHECK_EVERY if tol < COARSE else CHECK_EVERY // 2
+        for iteration in range(every, most + 1, every):
+            for _ in range(every):
                 self._step(scaled)
-            U = self.S.to(self.out_dtype)
-            L = ((self.rho * self.scale) * self.A).double()
+            U = self.state.S.to(self.out_dtype)
+            L = ((self.state.rho * self.scale) * self.state.A).double()
             found = certify(self.X, target, U, L)
             if best is None or found.worst < best.certificate.worst:
                 best = Solution(U.clone(), L, found, iteration, found.within(tol))
@@ -85,16 +109,24 @@ class ADMM:
                 break
             self._balance(found, tol)
         assert best is not None
+        self.kept.append(dataclasses.replace(self.state, radius=target.radius))
         return dataclasses.replace(best, iterations=iteration)
 
+    def _start(self, radius: float) -> None:
+        """From the nearest kept state. A smaller radius wants a larger penalty, about as one over its root."""
+        known = [state for state in self.kept if state.radius > 0]
+        if known and radius > 0:
+            nearest = min(known, key=lambda state: abs(math.log(state.radius / radius)))
+            self.state = nearest.with_rho(nearest.rho * max(nearest.radius / radius, 1.0) ** 0.5)
+
     def _step(self, target: ResponseSet) -> None:
-        U = self.onto_inputs @ (self.Z - self.A).T + self.inverse @ (self.S - self.B)
-        Z = torch.lerp(self.Z, U.T @ self.inputs, OVER_RELAXATION) + self.A
-        S = torch.lerp(self.S, U, OVER_RELAXATION) + self.B
-        self.Z = target.project(Z)
-        self.A = Z - self.Z
-        self.B = S.clamp(-1 / self.rho, 1 / self.rho)
-        self.S = S - self.B
+        now = self.state
+        U = self.onto_inputs @ (now.Z - now.A).T + self.inverse @ (now.S - now.B)
+        Z = torch.lerp(now.Z, U.T @ self.inputs, OVER_RELAXATION) + now.A
+        S = torch.lerp(now.S, U, OVER_RELAXATION) + now.B
+        projected = target.project(Z)
+        B = S.clamp(-1 / now.rho, 1 / now.rho)
+        self.state = _State(S - B, projected, Z - projected, B, now.rho, 0.0)
 
     def _balance(self, found: Certificate, tol: float) -> None:
         """Steer rho by what the certificate lacks: larger if the violation is the larger part, smaller if the gap.
@@ -103,8 +135,4 @@ class ADMM:
         """
         floor = 1e-2 * tol
         factor = (max(found.violation, floor) / max(found.gap, floor)) ** RHO_POWER
-        factor = min(max(factor, 1 / RHO_STEP), RHO_STEP)
-        factor = min(max(self.rho * factor, RHO_RANGE[0]), RHO_RANGE[1]) / self.rho
-        self.rho *= factor
-        self.A /= factor
-        self.B /= factor
+        self.state = self.state.with_rho(self.state.rho * min(max(factor, 1 / RHO_STEP), RHO_STEP))

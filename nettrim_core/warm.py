@@ -11,7 +11,7 @@ from nettrim_core.problem import LayerProblem
 from nettrim_core.response import response_set
 
 
-def main() -> None:
+def warm_up() -> None:
     g = torch.Generator().manual_seed(0)
     X = torch.randn(8, 40, dtype=torch.float64, generator=g)
     W = torch.randn(8, 3, dtype=torch.float64, generator=g)
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    warm_up()

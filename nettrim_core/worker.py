@@ -33,6 +33,7 @@ from nettrim_core.prune import prune
 from nettrim_core.recipe import Recipe, method_from
 from nettrim_core.record import Point, make_point
 from nettrim_core.reference import reference
+from nettrim_core.warm import warm_up
 
 CHECK_TOL = 1e-5
 
@@ -106,6 +107,7 @@ def serve(lines: Iterable[str]) -> Iterator[str]:
 
 def main() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    warm_up()  # before the first request, which then need not wait for compiled code to be loaded
     for answer in serve(sys.stdin):
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
