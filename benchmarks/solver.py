@@ -2,7 +2,8 @@
 
 Sections: path (twelve points, certified, against first-order solvers), one (a single epsilon from scratch), certified
 (every layer of LeNet-300-100 and LeNet-5), anytime, growth (in samples, inputs and outputs), lasso (linear layers
-against skglm), obs, memory; all of them without an argument. Prints Markdown; growth also writes its figure's numbers.
+against skglm), cancel, obs, memory; all of them without an argument. Prints Markdown; growth also writes its figure's
+numbers.
 
 Times are of one run on one machine, baselines in the same run. The published solver stops after 2,000 iterations: its
 time is that of the iterations measured times 2,000 for each epsilon.
@@ -14,8 +15,10 @@ import json
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -37,6 +40,7 @@ from nettrim_core.response import response_set
 
 GAINS = (0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.08, 0.06, 0.04, 0.02, 0.01)
 TOL = 1e-3
+INTERRUPTS = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # seconds after the start
 SKGLM_TOL = 1e-4  # its default; the differences in the objective are printed
 HERE = Path(__file__).resolve().parent
 
@@ -120,9 +124,6 @@ def path() -> None:
         gap = max(r.stats["gap"] for r in results)
         cells = []
         for engine in (ADMM, Unsteered):
-            if engine is Unsteered and name == "fc1":
-                cells.append("not run")
-                continue
             other, reached = first_order(problem, engine)
             cells.append(f"{other:.1f} ({reached}, {other / seconds:.1f}x)")
         published = published_iteration(problem) * ITERATIONS * len(GAINS)
@@ -261,6 +262,32 @@ def lasso() -> None:
               f"{1e3 * other / len(GAINS):.0f} | {apart:.0e} |", flush=True)  # fmt: skip
 
 
+def cancel() -> None:
+    print("\n## Cancelling: seconds from the interrupt to the end\n")
+    for name, samples in (("lenet_300_100", 1000), ("lenet_300_100", 10_000), ("lenet_5", 10_000)):
+        problem = layers(name, samples)["fc1"]
+        delays = [interrupted(problem, after) for after in INTERRUPTS]
+        print(f"* {size(problem)}, {samples:,} samples, interrupted after {INTERRUPTS[0]} to {INTERRUPTS[-1]} s: "
+              f"{max(delays):.2f} at most of {len(delays)}", flush=True)  # fmt: skip
+
+
+def interrupted(problem: LayerProblem, after: float) -> float:
+    """Seconds it takes to stop when Ctrl-C comes after so many."""
+    fired = []
+
+    def interrupt() -> None:
+        fired.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(after, interrupt)
+    timer.start()
+    try:
+        ours(problem)
+    except KeyboardInterrupt:
+        return time.perf_counter() - fired[0]
+    raise RuntimeError(f"solved within {after} s: nothing left to interrupt")
+
+
 def obs() -> None:
     print("\n## The OBS side, 1,000 samples: seconds\n")
     print("| layer | full ExactOBS trace | refit at 50 %, at 80 % removed | classic L-OBS, ranking | one level |")
@@ -294,7 +321,7 @@ def _memory() -> None:
 
 
 SECTIONS: dict[str, Callable[[], None]] = {
-    f.__name__: f for f in (path, one, certified, anytime, growth, lasso, obs, memory)
+    f.__name__: f for f in (path, one, certified, anytime, growth, lasso, cancel, obs, memory)
 }
 
 

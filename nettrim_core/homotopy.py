@@ -36,7 +36,7 @@ from nettrim_core.certificate import Certificate, certify
 from nettrim_core.response import ResponseSet
 
 NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
-FIRST = 0.35  # of ||Y||: start no lower than at this radius
+FIRST = 0.15  # of ||Y||: start no lower than at this radius
 GUESS_TOL, GUESS_ITERATIONS = 2e-2, 200
 MARGIN = 1.08  # on the guessed lambda
 HIGHEST, LOWEST = 1e4, 1e-9  # times the first lambda: where a radius above, or below, is given up

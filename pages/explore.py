@@ -274,7 +274,7 @@ def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Poi
     validation = len(common.bundle_of(choice.model).validation[1])
     note = f"Accuracy is on {validation:,} validation samples; test accuracy comes with the export."
     if "rough" in marks:
-        note += f" Pale open markers, {marks.count('rough')} here, are early answers; better ones are on their way."
+        note += f" Pale open markers, {marks.count('rough')} here, are early answers, not yet the certified ones."
     if "open" in marks:
         note += f" Open markers, {marks.count('open')} here, did not reach their tolerance."
     right.markdown(note)

@@ -8,7 +8,7 @@ const SHAPES = [
   "M0,-9.5L9.5,7.5H-9.5Z",
   "M3,-9H-3V-3H-9V3H-3V9H3V3H9V-3H3Z",
 ]
-const SAID = { certified: "", open: "<br>its tolerance was not reached", rough: "<br>an early answer, being refined" }
+const SAID = { certified: "", open: "<br>its tolerance was not reached", rough: "<br>an early answer, not yet certified" }
 const HEIGHT = 300
 const COMMIT_AFTER = 120 // ms: held arrow keys are one message
 const percent = (value, digits = 1) => (100 * value).toFixed(digits) + " %"

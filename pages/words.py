@@ -39,7 +39,7 @@ def megabytes(size: float) -> str:
 def _promise(report: Report) -> str:
     if report.rough:
         rough = max(max(layer.gap or 0.0, layer.violation or 0.0) for layer in report.layers)
-        return f"this is an early answer, good to about {percent(rough)}; a certified one is on its way"
+        return f"this is an early answer, good to about {percent(rough)}, not yet the certified one"
     failed = [layer for layer in report.layers if not layer.converged]
     if failed:
         gaps = [layer.gap for layer in failed if layer.gap is not None]
