@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 BLOCK_BYTES = 8_000_000  # of gathered matrices at a time
 
@@ -48,19 +49,23 @@ def refit(H: Tensor, W: Tensor, keep: Tensor, damping: float) -> Tensor:
 def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> Tensor:
     """x with G_SS x_S = b_S and x = 0 off S, where S is each column of ``support``: (N, M).
 
-    Columns are taken in blocks of similar support size, each padded to its largest by rows of the identity.
+    Columns are taken in blocks of similar support size. One that has less than its block's largest is padded by rows of
+    the identity: by the index N, a row of zeros added to G, and a one on the diagonal there.
     """
+    N = len(G)
+    G, b = functional.pad(G, (0, 1, 0, 1)), functional.pad(b, (0, 0, 0, 1))
     x = torch.zeros_like(b)
     sizes, columns = support.sum(0).sort(descending=True)
     start, end = 0, int((sizes > 0).sum())
     while start < end:
         size = int(sizes[start])
         block = columns[start : min(end, start + max(1, BLOCK_BYTES // (8 * size * size)))]
-        rows = (~support[:, block]).to(torch.int8).argsort(dim=0, stable=True)[:size].T  # (width, size), S first
-        real = support[rows, block[:, None]]
-        system = G[rows[:, :, None], rows[:, None, :]] * (real[:, :, None] & real[:, None, :])
-        system.diagonal(dim1=1, dim2=2).add_((~real).double())
-        right = (b[rows, block[:, None]] * real)[:, :, None]
+        inside = support[:, block]
+        rows = (~inside).to(torch.int8).argsort(dim=0, stable=True)[:size].T  # (width, size), S first
+        rows = torch.where(inside.T.gather(1, rows), rows, N)
+        system = G[rows[:, :, None], rows[:, None, :]]
+        system.diagonal(dim1=1, dim2=2).add_((rows == N).double())
+        right = b[rows, block[:, None]][:, :, None]
         x[rows, block[:, None]] = torch.cholesky_solve(right, cholesky(system, damping)).squeeze(2)
         start += len(block)
-    return x * support
+    return x[:N]
