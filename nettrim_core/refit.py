@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 BLOCK_BYTES = 8_000_000  # of gathered matrices at a time
 
@@ -53,7 +52,8 @@ def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> T
     the identity: by the index N, a row of zeros added to G, and a one on the diagonal there.
     """
     N = len(G)
-    G, b = functional.pad(G, (0, 1, 0, 1)), functional.pad(b, (0, 0, 0, 1))
+    b = torch.cat([b, b.new_zeros(1, b.shape[1])])
+    G = torch.block_diag(G, G.new_zeros(1, 1))
     x = torch.zeros_like(b)
     sizes, columns = support.sum(0).sort(descending=True)
     start, end = 0, int((sizes > 0).sum())
