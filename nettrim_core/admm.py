@@ -50,7 +50,10 @@ class Solution:
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    """Where an iteration ended: S (N, M), Z (M, P), the scaled multipliers A of U'X = Z and B of U = S, the penalty."""
+    """Where an iteration stands: S (N, M), Z (M, P), the scaled multipliers A of U'X = Z and B of U = S, the penalty.
+
+    radius: of the target that a call ended at; 0 before and meanwhile.
+    """
 
     S: Tensor
     Z: Tensor
