@@ -130,7 +130,8 @@ class Homotopy:
 
     def _begin(self, target: ResponseSet) -> None:
         """Start at the largest radius that will be asked for, or a large one: from where few weights are left, guessed
-        by a first-order iteration, the others come in one by one."""
+        by a first-order iteration, the others come in one by one. Not where V is negative, as it is in a cascade: there
+        the constraints take many weights at any radius, and the walk down has many times as many kinks."""
         self.omega = target.omega.numpy()
         self.size = float(target.center.square().mean()) ** 0.5 or 1.0
         self.center = target.center.numpy() / self.size
@@ -138,7 +139,7 @@ class Homotopy:
         self.energy = float(np.square(self.responses).sum())
         self.busy = [m for m in range(len(self.center)) if self.omega[m].any() or (self.center[m] < 0).any()]
         asked = max(target.radius, *self.radii, 0.0) / self.size
-        radius = max(asked, FIRST * self.energy**0.5)
+        radius = asked if (self.center[~self.omega] < 0).any() else max(asked, FIRST * self.energy**0.5)
         scaled = dataclasses.replace(target, center=target.center / self.size, radius=radius)
         guess = ADMM(self.X, self.W / self.size, torch.float32).solve(scaled, GUESS_TOL, GUESS_ITERATIONS)
         slope = float(torch.linalg.vector_norm(guess.L * target.omega))  # d objective / d radius, so 1 / lambda is
