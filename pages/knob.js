@@ -259,11 +259,21 @@ class Knob {
 }
 
 const knobs = new WeakMap()
+/**
+ * Streamlit may call for data that newer data has already followed, even after the call for the newer; it takes such a
+ * call back at once, by its clean-up, while the element stays. So a call counts only if it still stands a turn later.
+ */
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".ntk")
-  if (!knobs.has(root)) knobs.set(root, new Knob(root))
-  knobs.get(root).update(data, (epsilon) => setTriggerValue("eps", epsilon))
+  let counts = false
+  const turn = setTimeout(() => {
+    counts = true
+    if (!knobs.has(root)) knobs.set(root, new Knob(root))
+    knobs.get(root).update(data, (epsilon) => setTriggerValue("eps", epsilon))
+  })
   return () => {
+    clearTimeout(turn)
+    if (!counts) return
     knobs.get(root)?.close()
     knobs.delete(root)
   }

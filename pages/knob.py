@@ -16,7 +16,7 @@ from streamlit.components import v2 as components
 HERE = Path(__file__).resolve().parent
 LABEL = "Error tolerance epsilon"
 
-_HTML = f"""
+HTML = f"""
 <div class="ntk" data-state="loading">
   <div class="ntk-chart" role="img"><div class="ntk-plot"></div><svg class="ntk-markers" aria-hidden="true"></svg></div>
   <div class="ntk-row"><label for="ntk-range">{LABEL}</label><output class="ntk-eps" for="ntk-range"></output></div>
@@ -27,7 +27,7 @@ _HTML = f"""
 
 _component = components.component(
     "nettrim_knob",
-    html=_HTML,
+    html=HTML,
     css=(HERE / "knob.css").read_text(),
     js=(HERE / "knob.js").read_text(),
     isolate_styles=False,  # Plotly writes its style sheet into the document's head

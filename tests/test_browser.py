@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from safetensors.torch import load_file
 
 from nettrim_core import load_bundle
+from pages.knob import HTML
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -155,6 +156,31 @@ def test_markers_sit_on_their_curves_after_zoom_resize_and_theme(page: Page) -> 
     page.emulate_media(color_scheme="dark")
     page.wait_for_timeout(600)
     assert max(marker_offsets(page)) < 0.5
+
+
+def test_a_call_that_streamlit_takes_back_leaves_the_knob_as_it_was(page: Page) -> None:
+    """Late calls for older data come after the call for the newest, with their clean-up right behind them."""
+    charted(page, "/?model=digits_mlp")
+    page.evaluate(
+        """async ([source, html]) => {
+          const knob = (await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})))).default
+          const parentElement = document.createElement("div")
+          parentElement.id = "second"
+          parentElement.innerHTML = html
+          document.querySelector(".ntk").after(parentElement)
+          const call = (points) => {
+            const series = [{name: "Mine", style: 0, points}]
+            const data = {epsilons: [0.1], series, index: 0, dense: 0.9, alt: "", plotly: ""}
+            return knob({data, parentElement, setTriggerValue: () => {}})
+          }
+          call([[0.5, 0.75, "certified"]])
+          for (const late of [[null], [[0.1, 0.2, "rough"]]]) await Promise.resolve(call(late)).then((back) => back())
+        }""",
+        [(ROOT / "pages" / "knob.js").read_text(), HTML],
+    )
+    expect(page.locator('#second .ntk[data-state="ready"]')).to_be_visible(timeout=10_000)
+    expect(page.locator("#second .ntk-readout")).to_have_text(re.compile("Mine.*50.0 % zeros.*75.0 % right"))
+    assert page.evaluate("document.querySelector('#second .ntk-plot').data[0].x") == [0.5]
 
 
 def test_a_typed_epsilon_is_solved_for(page: Page) -> None:
