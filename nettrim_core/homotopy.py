@@ -18,15 +18,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from typing import TypeVar
 
 import numpy as np
 import torch
 from scipy.optimize import root_scalar
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from nettrim_core import active_set
@@ -34,6 +31,7 @@ from nettrim_core.active_set import Float, Trace
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
 from nettrim_core.response import ResponseSet
+from nettrim_core.threads import each
 
 NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
 FIRST = 0.15  # of ||Y||: start no lower than at this radius
@@ -256,19 +254,8 @@ class Homotopy:
         return active_set.neuron_of(self.layer, self.omega[m], self.responses[m], self.center[m])
 
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
-        """The task for every neuron, on as many threads as torch uses; the compiled part runs without the GIL."""
         self._stop[0] = False
-        with _blas().limit(limits=1), ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            try:
-                return list(threads.map(task, neurons))
-            finally:  # after an error or an interrupt the others are to end as well
-                self._stop[0] = True
-                threads.shutdown(cancel_futures=True)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+        return each(task, neurons, self._stop)
 
 
 def peak_bytes(inputs: int, outputs: int, samples: int, threads: int) -> int:

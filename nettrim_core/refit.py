@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
-BLOCK_BYTES = 8_000_000  # of gathered matrices at a time
+from nettrim_core.threads import each
 
 
 def curvature(X: Tensor, damping: float) -> Tensor:
@@ -19,13 +21,17 @@ def curvature(X: Tensor, damping: float) -> Tensor:
 def cholesky(H: Tensor, damping: float) -> Tensor:
     """The factor of H, or a ValueError that says which damping would do."""
     factor, info = torch.linalg.cholesky_ex(H)
-    if int(info.count_nonzero()):
-        least = float(H.diagonal(dim1=-2, dim2=-1).max()) * H.shape[-1] * torch.finfo(H.dtype).eps
-        raise ValueError(
-            f"damping = {damping:g} leaves XX'/P + damping I not positive definite in float64 (fewer samples than "
-            f"inputs, or inputs that depend on each other); use a damping of at least about {10 * least:.1g}"
-        )
+    if int(info):
+        raise _indefinite(H, damping)
     return factor
+
+
+def _indefinite(H: Tensor, damping: float) -> ValueError:
+    least = float(H.diagonal().max()) * len(H) * torch.finfo(H.dtype).eps
+    return ValueError(
+        f"damping = {damping:g} leaves XX'/P + damping I not positive definite in float64 (fewer samples than "
+        f"inputs, or inputs that depend on each other); use a damping of at least about {10 * least:.1g}"
+    )
 
 
 def refit(H: Tensor, W: Tensor, keep: Tensor, damping: float) -> Tensor:
@@ -48,24 +54,36 @@ def refit(H: Tensor, W: Tensor, keep: Tensor, damping: float) -> Tensor:
 def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> Tensor:
     """x with G_SS x_S = b_S and x = 0 off S, where S is each column of ``support``: (N, M).
 
-    Columns are taken in blocks of similar support size. One that has less than its block's largest is padded by rows of
-    the identity: by the index N, a row of zeros added to G, and a one on the diagonal there.
+    On the CPU, wherever G is: batches would have to be padded to a common size of S.
     """
-    N = len(G)
-    b = torch.cat([b, b.new_zeros(1, b.shape[1])])
-    G = torch.block_diag(G, G.new_zeros(1, 1))
-    x = torch.zeros_like(b)
-    sizes, columns = support.sum(0).sort(descending=True)
-    start, end = 0, int((sizes > 0).sum())
-    while start < end:
-        size = int(sizes[start])
-        block = columns[start : min(end, start + max(1, BLOCK_BYTES // (8 * size * size)))]
-        inside = support[:, block]
-        rows = (~inside).to(torch.int8).argsort(dim=0, stable=True)[:size].T  # (width, size), S first
-        rows = torch.where(inside.T.gather(1, rows), rows, N)
-        system = G[rows[:, :, None], rows[:, None, :]]
-        system.diagonal(dim1=1, dim2=2).add_((rows == N).double())
-        right = b[rows, block[:, None]][:, :, None]
-        x[rows, block[:, None]] = torch.cholesky_solve(right, cholesky(system, damping)).squeeze(2)
-        start += len(block)
-    return x[:N]
+    matrix, inside, right = (np.ascontiguousarray(t.cpu().numpy()) for t in (G, support.T, b.T))
+    try:
+        columns = each(lambda m: _solve_column(matrix, np.flatnonzero(inside[m]), right[m]), range(len(right)))
+    except np.linalg.LinAlgError:
+        raise _indefinite(G, damping) from None
+    return torch.from_numpy(np.array(columns).reshape(right.shape)).T.to(b.device)
+
+
+@njit(cache=True, nogil=True)
+def _solve_column(G, S, b):
+    """x with G_SS x_S = b_S, zero off S, by Cholesky's factor L L' of G_SS."""
+    n, x = len(S), np.zeros(len(b))
+    block = np.empty((n, n))
+    for i in range(n):
+        row = G[S[i]]
+        for j in range(n):
+            block[i, j] = row[S[j]]
+    if n == 0:
+        return x
+    L = np.linalg.cholesky(block)
+    y = b[S]
+    for i in range(n):
+        for j in range(i):
+            y[i] -= L[i, j] * y[j]
+        y[i] /= L[i, i]
+    for i in range(n - 1, -1, -1):
+        y[i] /= L[i, i]
+        for j in range(i):
+            y[j] -= L[i, j] * y[i]
+    x[S] = y
+    return x
