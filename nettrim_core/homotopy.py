@@ -42,7 +42,7 @@ LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken 
 SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
 MOST_ENTRIES = 10**7  # of a trace
-ROOT_TOL = 1e-14
+ROOT_TOL, LEAST = 1e-14, float(np.finfo(float).tiny)
 CORRECTIONS = 40
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
@@ -172,7 +172,7 @@ class Homotopy:
         goal = share * r2[sample].sum()
         over = lambda lam: math.fsum(active_set.r2_at(t, lam) for t in paths) - goal  # noqa: E731
         if over(low) < 0 < over(high):
-            low = root_scalar(over, bracket=(low, high)).root
+            low = _root(over, low, high)
         low = min(low, high * LEAST_STEP)
         done = {m: path for m, path in zip(sample, paths, strict=True) if path.lam[-1] <= low}
         self._follow(high, low, U, MU, done)
@@ -184,7 +184,7 @@ class Homotopy:
                 over = lambda lam, of=stretch: of.r2(lam, without) - r2  # noqa: E731
                 if over(stretch.high) <= 0:
                     return stretch.high
-                return root_scalar(over, bracket=(stretch.low, stretch.high), rtol=ROOT_TOL).root
+                return _root(over, stretch.low, stretch.high)
         return self.known[-1].low
 
     def _stretch(self, lam: float) -> Stretch:
@@ -256,6 +256,11 @@ class Homotopy:
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
         self._stop[0] = False
         return each(task, neurons, self._stop)
+
+
+def _root(increasing: Callable[[float], float], low: float, high: float) -> float:
+    """The lambda between where a function is zero; to a part of it, as lambda has the scale of the inputs."""
+    return root_scalar(increasing, bracket=(low, high), xtol=LEAST, rtol=ROOT_TOL).root
 
 
 def peak_bytes(inputs: int, outputs: int, samples: int, threads: int) -> int:
