@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from nettrim_core.certificate import Certificate, certify
+from nettrim_core.groups import correlate, response
 from nettrim_core.response import ResponseSet
 
 MAX_ITERATIONS = 4000
@@ -71,22 +72,22 @@ class _State:
 class ADMM:
     """The iteration on one layer; ``solve`` starts where one of the last few calls ended, that of the nearest radius.
 
-    X: (N, P) without all-zero rows. W: (N, M) a starting point; its dtype is that of the solutions. All targets of one
-    object differ by their radius only.
+    X: (N, P) or (groups, N, P). W: (N, M) a starting point, zero where an input is; its dtype is that of the solutions.
+    All targets of one object differ by their radius only.
     """
 
     def __init__(self, X: Tensor, W: Tensor, dtype: torch.dtype) -> None:
         self.X = X.double()
-        gram = self.X @ self.X.T
-        self.scale = 1 / (INPUT_SCALE * (float(gram.diagonal().max()) or 1.0) ** 0.5)
+        gram = self.X @ self.X.mT
+        self.scale = 1 / (INPUT_SCALE * (float(gram.diagonal(dim1=-2, dim2=-1).max()) or 1.0) ** 0.5)
         system = gram * self.scale**2
-        system.diagonal().add_(1)
+        system.diagonal(dim1=-2, dim2=-1).add_(1)
         self.inverse = torch.cholesky_inverse(torch.linalg.cholesky(system)).to(dtype)
         self.inputs = (self.X * self.scale).to(dtype)
         self.onto_inputs = self.inverse @ self.inputs
         self.out_dtype = W.dtype
         S = W.to(dtype)
-        Z = S.T @ self.inputs
+        Z = response(self.inputs, S)
         self.state = _State(S, Z, torch.zeros_like(Z), torch.zeros_like(S), RHO_START, 0.0)
         self.kept: deque[_State] = deque(maxlen=KEPT)
 
@@ -124,8 +125,8 @@ class ADMM:
 
     def _step(self, target: ResponseSet) -> None:
         now = self.state
-        U = self.onto_inputs @ (now.Z - now.A).T + self.inverse @ (now.S - now.B)
-        Z = torch.lerp(now.Z, U.T @ self.inputs, OVER_RELAXATION) + now.A
+        U = correlate(self.onto_inputs, now.Z - now.A) + correlate(self.inverse, (now.S - now.B).T)
+        Z = torch.lerp(now.Z, response(self.inputs, U), OVER_RELAXATION) + now.A
         S = torch.lerp(now.S, U, OVER_RELAXATION) + now.B
         projected = target.project(Z)
         B = S.clamp(-1 / now.rho, 1 / now.rho)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nettrim_core.groups import correlate, response
 from nettrim_core.response import ResponseSet
 
 
@@ -47,11 +48,11 @@ class Certificate:
 
 
 def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate:
-    """The certificate of primal U (N, M) and multipliers L (M, P); X and target in float64."""
+    """The certificate of primal U (N, M) and multipliers L (M, P); X (N, P) or (groups, N, P) and target in float64."""
     U, L = U.double(), L.double()
     if target.relu:
         L = torch.where(target.omega, L, L.clamp(min=0))
-    steepest = (X @ L.T).abs().amax(0).clamp(min=1)
+    steepest = correlate(X, L).abs().amax(0).clamp(min=1)
     L = L / steepest[:, None]
     on = (L * target.omega).square().sum(1)
     share = on / on.sum().sqrt().clamp(min=torch.finfo(torch.float64).tiny)
@@ -59,13 +60,13 @@ def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate
     norms = U.abs().sum(0)
     objective, bound = float(norms.sum()), float(bounds.sum())
     scale = objective if objective > 0 else 1.0
-    response = U.T @ X
-    over = torch.linalg.vector_norm(((response - target.center) * ~target.omega).clamp(min=0), dim=1)
+    Z = response(X, U)
+    over = torch.linalg.vector_norm(((Z - target.center) * ~target.omega).clamp(min=0), dim=1)
     return Certificate(
         objective=objective,
         bound=bound,
         gap=(objective - bound) / scale,
-        violation=target.violation(response),
+        violation=target.violation(Z),
         neuron_gap=(norms - bounds) / scale,
         neuron_excess=steepest - 1,
         neuron_violation=over / (target.radius or 1.0),

@@ -30,6 +30,8 @@ from nettrim_core import active_set
 from nettrim_core.active_set import Float, Trace
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
+from nettrim_core.groups import correlate, response
+from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet
 from nettrim_core.threads import each
 
@@ -62,10 +64,34 @@ class Stretch:
         return math.fsum(active_set.r2_at(t, lam) for m, t in enumerate(self.traces) if m not in without)
 
 
+class _Group:
+    """The inputs that some neurons share, scaled as :mod:`nettrim_core.active_set` wants them; X (N, P).
+
+    rows: the inputs that are not always zero. The others' weights stay zero.
+    """
+
+    def __init__(self, X: Float) -> None:
+        norms = np.linalg.norm(X, axis=1)
+        self.rows = np.flatnonzero(norms)
+        unit = 1 / norms[self.rows]
+        scaled = np.ascontiguousarray(X[self.rows] * unit[:, None])
+        turned = np.ascontiguousarray(scaled.T)
+        stretch = (X.shape[1] / max(len(self.rows), 1)) ** 0.5
+        self.layer = active_set.Layer(scaled, turned, scaled @ turned, stretch, unit)
+
+    def scaled(self, u: Float, mu: Float) -> tuple[Float, Float]:
+        """Weights (N,) and multipliers of a neuron, as its path has them."""
+        return u[self.rows] / self.layer.w, mu / self.layer.stretch
+
+    def unscaled(self, u: Float, mu: Float) -> tuple[Float, Float]:
+        """The weights of ``rows`` and the multipliers, from those of a path."""
+        return u * self.layer.w, mu * self.layer.stretch
+
+
 class Homotopy:
     """The path of one layer, followed as far down as it is asked for.
 
-    X: (N, P) without all-zero rows. W: (N, M); its dtype is that of the solutions. radii: what is going to be asked
+    X: (N, P) or (groups, N, P). W: (N, M); its dtype is that of the solutions. radii: what is going to be asked
     for, as far as known; the neurons are followed on to those that are not smaller by more than a factor ``ahead``.
 
     omega and center are those of the first target; later targets differ by their radius only. Inside, responses are
@@ -74,12 +100,8 @@ class Homotopy:
 
     def __init__(self, X: Tensor, W: Tensor, radii: Sequence[float] = (), ahead: float = math.inf) -> None:
         self.X, self.W, self.radii, self.ahead = X, W, radii, ahead
-        values = X.numpy()
-        N, P = values.shape
-        self.unit = 1 / np.linalg.norm(values, axis=1)
-        scaled = np.ascontiguousarray(values * self.unit[:, None])
-        turned = np.ascontiguousarray(scaled.T)
-        self.layer = active_set.Layer(scaled, turned, scaled @ turned, (P / N) ** 0.5, self.unit)
+        groups = [_Group(rows.numpy()) for rows in X.reshape(-1, *X.shape[-2:])]
+        self.groups = [group for group in groups for _ in range(W.shape[1] // len(groups))]
         self.known: list[Stretch] = []
         self._stop = np.zeros(1, np.bool_)
 
@@ -101,7 +123,7 @@ class Homotopy:
             U, MU = self._at(lam)
             self._rework(bad, lam, U, MU)
             L = MU / lam
-            residual = (U.T @ self.X.numpy() - self.center)[self.omega]
+            residual = (response(self.X, torch.from_numpy(U)).numpy() - self.center)[self.omega]
             L[self.omega] = residual / lam
             u, multipliers = torch.from_numpy(U * self.size).to(self.W.dtype), torch.from_numpy(L)
             found = certify(self.X, target, u, multipliers)
@@ -141,14 +163,14 @@ class Homotopy:
         scaled = dataclasses.replace(target, center=target.center / self.size, radius=radius)
         guess = ADMM(self.X, self.W / self.size, torch.float32).solve(scaled, GUESS_TOL, GUESS_ITERATIONS)
         slope = float(torch.linalg.vector_norm(guess.L * target.omega))  # d objective / d radius, so 1 / lambda is
-        steepest = float(np.abs(self.layer.X @ self.responses.T / self.layer.w[:, None]).max()) or 1.0
+        steepest = float(correlate(self.X, torch.from_numpy(self.responses)).abs().max()) or 1.0
         self.top = min(radius / slope, steepest) if slope > 0 else steepest
-        U = guess.U.double().numpy() / self.unit[:, None]
-        MU = (guess.L * ~target.omega).clamp(min=0).numpy() * (self.top / self.layer.stretch)
+        U = guess.U.double().numpy()
+        MU = (guess.L * ~target.omega).clamp(min=0).numpy() * self.top
         self._extend(self.top * MARGIN, U, MU, self._least(target.radius / self.size))
         while self.known[0].r2(self.known[0].high) < asked**2 and self.known[0].high < HIGHEST * self.top:
             high = self.known[0].high
-            self._follow(high * 3, high, *self._values(high))
+            self._follow(high * 3, high, *self._at(high))
 
     def _least(self, radius: float) -> float:
         """The smallest radius that will be asked for and is not smaller than this one by more than ``ahead``."""
@@ -158,12 +180,12 @@ class Homotopy:
         """Follow on until the known stretches hold the radius, and those that will come and are not much smaller."""
         while self.known[-1].r2(self.known[-1].low) > radius**2 and self.known[-1].low > LOWEST * self.top:
             low = self.known[-1].low
-            self._extend(low, *self._values(low), min(self._least(radius), radius))
+            self._extend(low, *self._at(low), min(self._least(radius), radius))
 
     def _extend(self, high: float, U: Float, MU: Float, radius: float) -> None:
         """Follow all neurons from lambda = high, where U and MU are (nearly) the solution, to about where the radius
         is reached, judged by a sample of them."""
-        residual = (U.T @ self.layer.X - self.center) * self.omega
+        residual = (response(self.X, torch.from_numpy(U)).numpy() - self.center) * self.omega
         r2 = np.square(residual).sum(1)
         share = ENOUGH * radius**2 / max(r2.sum(), 1e-300)
         sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
@@ -192,23 +214,17 @@ class Homotopy:
 
     def _at(self, lam: float) -> tuple[Float, Float]:
         """U (N, M) and the multipliers MU (M, P) of the constraints at a known lambda, by the neurons' bases."""
-        U, MU = np.zeros((len(self.layer.X), len(self.center))), np.zeros(self.center.shape)
+        U, MU = np.zeros(self.W.shape), np.zeros(self.center.shape)
         stretch = self._stretch(lam)
 
         def fill(m: int) -> None:
-            off = ~self.omega[m]
-            basis = active_set.basis_at(stretch.traces[m], lam, len(U) + int(off.sum()))
-            u, mu = active_set.values_of(basis, self.layer, self.omega[m], self.responses[m], self.center[m], lam)
-            U[:, m] = u * self.unit
-            MU[m, off] = mu * self.layer.stretch
+            group, off = self.groups[m], ~self.omega[m]
+            basis = active_set.basis_at(stretch.traces[m], lam, len(group.rows) + int(off.sum()))
+            u, mu = active_set.values_of(basis, group.layer, self.omega[m], self.responses[m], self.center[m], lam)
+            U[group.rows, m], MU[m, off] = group.unscaled(u, mu)
 
         self._each(fill, self.busy)
         return U, MU
-
-    def _values(self, lam: float) -> tuple[Float, Float]:
-        """The same, scaled as the traces are."""
-        U, MU = self._at(lam)
-        return U / self.unit[:, None], MU / self.layer.stretch
 
     def _offenders(self, found: Certificate, tol: float, known: list[int]) -> list[int]:
         """The neurons known to spoil the certificate and those that do now."""
@@ -219,11 +235,10 @@ class Homotopy:
         """Solve for these neurons again, more carefully, in place."""
 
         def again(m: int) -> None:
-            off = ~self.omega[m]
-            guess = np.ascontiguousarray(U[:, m] / self.unit), MU[m, off] / self.layer.stretch
-            u, mu, found = active_set.rework(self._neuron(m), *guess, lam)
+            group, off = self.groups[m], ~self.omega[m]
+            u, mu, found = active_set.rework(self._neuron(m), *group.scaled(U[:, m], MU[m, off]), lam)
             if found:
-                U[:, m], MU[m, off] = u * self.unit, mu * self.layer.stretch
+                U[group.rows, m], MU[m, off] = group.unscaled(u, mu)
 
         self._each(again, neurons)
 
@@ -239,7 +254,7 @@ class Homotopy:
     def _trace(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Trace:
         """Neuron m from lambda = high down. A path that is lost ends early; what is asked below is reworked."""
         neuron = self._neuron(m)
-        u, mu = np.ascontiguousarray(U[:, m]), MU[m, ~self.omega[m]]
+        u, mu = self.groups[m].scaled(U[:, m], MU[m, ~self.omega[m]])
         entries = 4 * sum(neuron.XC.shape) + 4096
         while True:
             room = active_set.room(entries)
@@ -251,7 +266,7 @@ class Homotopy:
             entries *= 4
 
     def _neuron(self, m: int) -> active_set.Neuron:
-        return active_set.neuron_of(self.layer, self.omega[m], self.responses[m], self.center[m])
+        return active_set.neuron_of(self.groups[m].layer, self.omega[m], self.responses[m], self.center[m])
 
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
         self._stop[0] = False
@@ -263,11 +278,11 @@ def _root(increasing: Callable[[float], float], low: float, high: float) -> floa
     return root_scalar(increasing, bracket=(low, high), xtol=LEAST, rtol=ROOT_TOL).root
 
 
-def peak_bytes(inputs: int, outputs: int, samples: int, threads: int) -> int:
-    """About the most memory (bytes) that one layer takes: N = inputs, M = outputs, P = samples."""
-    N, M, P = inputs, outputs, samples
+def peak_bytes(size: Size, threads: int) -> int:
+    """About the most memory (bytes) that one layer takes."""
+    N, M, P = size.inputs, size.outputs, size.samples
     rows = min(2 * N + N // 4 + 64, N + P)  # of a tableau: every weight and as many samples basic, and company
-    shared = 3 * N * P + 2 * N * N + 8 * M * P + 4 * N * M
+    shared = size.groups * (3 * N * P + 2 * N * N) + 8 * M * P + 4 * N * M
     neuron = N * N + 2 * N * P + 4 * rows * rows
     traces = 6 * M * (N + P)
     return 8 * (shared + min(threads, M) * neuron + traces)

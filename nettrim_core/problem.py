@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from nettrim_core.groups import response
+
 GAMMA = 1.1  # the cascade's slack in the Net-Trim papers' experiments
 
 
@@ -60,12 +62,13 @@ def check_sparsity(sparsity: float) -> None:
 
 @dataclass(frozen=True)
 class Size:
-    """What a layer costs depends on: N inputs that are not always zero (the bias is one), M outputs, P samples."""
+    """What a layer's cost depends on. inputs: those of one output that are not always zero; a bias is one."""
 
     inputs: int
     outputs: int
     samples: int
     relu: bool
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +76,15 @@ class LayerProblem:
     """What a layer must keep doing; says nothing of any method.
 
     X: (N, P) layer inputs, a sample a column; the last row is ones if ``bias``.
-    Y: (M, P) the trained layer's outputs, after the activation.
+    Y: (M, P) the trained layer's outputs, after the activation: act(W'X + shift).
     W: (N, M) trained weights; the bias is the last row.
     relu: is the activation a ReLU (else the identity).
     pruned_inputs: X comes from a network that is already pruned upstream (a cascade).
     gamma: in a cascade, the factor on the squared error already made that gives the radius;
         None lets epsilon set the radius there too. Without ``pruned_inputs`` it has no effect.
+    shift: (M,) a constant of each output, which is no weight: what a batch norm after the layer adds. None for none.
+    groups: inputs and outputs come in so many groups, and an output sees the inputs of its own group only, and the
+        bias: X is (groups n, P), plus the row of ones, and W (n, M), plus the bias.
 
     Raises ValueError for shapes that do not fit, no samples, NaN or Inf, a bias row that is not ones,
     or negative targets of a ReLU layer. Fewer samples than inputs are legal.
@@ -91,6 +97,8 @@ class LayerProblem:
     bias: bool = True
     pruned_inputs: bool = False
     gamma: float | None = GAMMA
+    shift: Tensor | None = None
+    groups: int = 1
 
     def __post_init__(self) -> None:
         for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
@@ -99,21 +107,30 @@ class LayerProblem:
                 raise ValueError(
                     f"{name} must be a two-dimensional float tensor; got {type(tensor).__name__} of shape {shape}"
                 )
-        (N, P), (M, PY), (NW, MW) = self.X.shape, self.Y.shape, self.W.shape
+        (rows, P), (M, PY), (NW, MW) = self.X.shape, self.Y.shape, self.W.shape
+        N = (rows - self.bias) // self.groups + self.bias
         if PY != P:
             raise ValueError(
                 f"X has {P} samples (columns) but Y has {PY}: both are (features, samples); is one transposed?"
             )
+        if (rows - self.bias) % self.groups or M % self.groups:
+            raise ValueError(
+                f"{rows - self.bias} inputs and {M} outputs are not whole multiples of {self.groups} groups"
+            )
         if (NW, MW) != (N, M):
             raise ValueError(
-                f"W is {NW} x {MW} but X has {N} rows and Y has {M}: W must be (inputs, outputs) = ({N}, {M}); "
+                f"W is {NW} x {MW} but X has {rows} rows and Y has {M}: W must be (inputs, outputs) = ({N}, {M}); "
                 "torch stores (outputs, inputs), and a bias is one more row of W and X"
+            )
+        if self.shift is not None and self.shift.shape != (M,):
+            raise ValueError(
+                f"shift has the shape {tuple(self.shift.shape)}; one number for each of {M} outputs is needed"
             )
         if min(N, M, P) == 0:
             raise ValueError(
                 f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1"
             )
-        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
+        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W), ("shift", self.constant)):
             if bad := int((~torch.isfinite(tensor)).sum()):
                 raise ValueError(
                     f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?"
@@ -138,13 +155,45 @@ class LayerProblem:
         return self.Y > 0 if self.relu else torch.ones_like(self.Y, dtype=torch.bool)
 
     @cached_property
+    def constant(self) -> Tensor:
+        """(M, 1) float64: the shift, zeros where there is none."""
+        return (self.Y.new_zeros(len(self.Y)) if self.shift is None else self.shift).double()[:, None]
+
+    @cached_property
+    def blocks(self) -> tuple[LayerProblem, ...]:
+        """One problem for each group, in the order of the outputs; of a layer without groups, itself."""
+        if self.groups == 1:
+            return (self,)
+        body, ones = (self.X[:-1], self.X[-1:]) if self.bias else (self.X, self.X[:0])
+        parts = zip(
+            body.chunk(self.groups), self.Y.chunk(self.groups), self.W.chunk(self.groups, 1),
+            self.constant[:, 0].chunk(self.groups), strict=True,
+        )  # fmt: skip
+        return tuple(
+            dataclasses.replace(self, X=torch.cat([X, ones]), Y=Y, W=W, shift=shift, groups=1)
+            for X, Y, W, shift in parts
+        )
+
+    @cached_property
     def alive(self) -> Tensor:
-        """(N,) bool: inputs that are not zero on every sample. Weights of the others are free zeros."""
+        """(N,) bool, of a problem without groups: inputs that are not zero on every sample. Weights of the others are
+        free zeros."""
+        assert self.groups == 1
         return (self.X != 0).any(1)
 
     @property
     def size(self) -> Size:
-        return Size(int(self.alive.sum()), len(self.Y), self.X.shape[1], self.relu)
+        inputs = max(int(block.alive.sum()) for block in self.blocks)
+        return Size(inputs, len(self.Y), self.X.shape[1], self.relu, self.groups)
+
+    @property
+    def inputs(self) -> Tensor:
+        """X (N, P), or (groups, N, P) with every group's row of ones: see :mod:`nettrim_core.groups`."""
+        return self.X if self.groups == 1 else torch.stack([block.X for block in self.blocks])
+
+    def response(self, U: Tensor) -> Tensor:
+        """(M, P) U'X in float64, without the shift."""
+        return response(self.inputs.double(), U.double())
 
     @cached_property
     def norm(self) -> float:
@@ -152,8 +201,8 @@ class LayerProblem:
         return float(torch.linalg.vector_norm(self.Y.double()))
 
     def activate(self, response: Tensor) -> Tensor:
-        """The layer's activation of a pre-activation response."""
-        return response.relu() if self.relu else response
+        """The layer's output for a response U'X: act(U'X + shift)."""
+        return (response + self.constant).relu() if self.relu else response + self.constant
 
     def double(self) -> LayerProblem:
         """The same problem in float64."""
@@ -215,7 +264,7 @@ def halving(count: int) -> list[int]:
 
 def discrepancy(problem: LayerProblem, U: Tensor) -> float:
     """||act(U'X) - Y||_F / ||Y||_F in float64; where Y = 0: 0 for a zero response, else infinite."""
-    response = problem.activate(U.double().T @ problem.X.double())
+    response = problem.activate(problem.response(U))
     error = float(torch.linalg.vector_norm(response - problem.Y.double()))
     if problem.norm == 0:
         return 0.0 if error == 0 else float("inf")

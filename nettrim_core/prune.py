@@ -307,7 +307,7 @@ def _layer_bound(
     omega adds what it left there above V. Where the radius is not kept, what was measured takes its place.
     """
     target = response_set(problem, result.stats["epsilon"])
-    excess = target.excess(result.U.double().T @ problem.X.double())
+    excess = target.excess(problem.response(result.U))
     scale = (selected.columns_total / problem.X.shape[1]) ** 0.5  # 1 unless patches were sampled
     if not problem.pruned_inputs or problem.gamma is None:
         return max(target.radius, _norm(excess)) * scale + operator_norm(step.module, signal) * before  # type: ignore[arg-type]
@@ -328,8 +328,9 @@ def _layer_report(
     stats: Mapping[str, float] = result.stats
     zeros = result.U == 0
     body, tail = (zeros[:-1], zeros[-1:]) if problem.bias else (zeros, zeros[:0])
-    alive = problem.alive[:-1] if problem.bias else problem.alive
-    (N, P), M = problem.X.shape, problem.Y.shape[0]
+    dead = sum(int((~block.alive[: len(body)]).sum()) * len(block.Y) for block in problem.blocks)
+    N, M = problem.W.shape
+    P = problem.X.shape[1]
     notes = [selected.step.note] if selected.step.note else []
     if P < N:
         notes.append(f"fewer samples ({P}) than inputs ({N}): many weights fit the samples equally well")
@@ -345,7 +346,7 @@ def _layer_report(
         relu=problem.relu,
         weights=body.numel(),
         weight_zeros=int(body.sum()),
-        dead_weights=int((~alive).sum()) * M,
+        dead_weights=dead,
         biases=tail.numel(),
         bias_zeros=int(tail.sum()),
         converged=result.converged,

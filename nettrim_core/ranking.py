@@ -11,9 +11,8 @@ import dataclasses
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from scipy.optimize import brentq
@@ -24,13 +23,28 @@ from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
 
+Adjust = Callable[[Tensor], Tensor]
 
-class Ranking(Protocol):
-    """An order of removal and the weights at any point of it."""
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """An order of removal and the weights at any point of it.
+
+    position: (N, M) int64, when each weight goes, 0 first.
+    adjust: from (N, M) bool, which weights stay, to their values: float64, zero elsewhere.
+    """
+
+    position: Tensor
+    adjust: Adjust
 
     def weights(self, count: int) -> Tensor:
         """(N, M) float64: the first ``count`` weights of the order removed, the others adjusted."""
-        ...
+        return self.adjust(self.position >= count)
+
+
+def by_group(adjusts: Sequence[Adjust]) -> Adjust:
+    """The adjustment of a layer whose outputs come in groups, from those of its groups."""
+    return lambda keep: torch.cat([f(k) for f, k in zip(adjusts, keep.chunk(len(adjusts), 1), strict=True)], 1)
 
 
 @dataclass(frozen=True)
@@ -97,14 +111,14 @@ class _Search:
 
     def __init__(self, problem: LayerProblem, ranking: Ranking, target: ResponseSet) -> None:
         self.ranking, self.target, self.dtype = ranking, target, problem.W.dtype
-        self.X = problem.X.double()
+        self.problem = problem
         self.total = problem.W.numel()
         self.errors: dict[int, float] = {}
 
     def error(self, count: int) -> float:
         if count not in self.errors:
             U = self.ranking.weights(count).to(self.dtype).double()
-            self.errors[count] = float(torch.linalg.vector_norm(self.target.excess(U.T @ self.X)))
+            self.errors[count] = float(torch.linalg.vector_norm(self.target.excess(self.problem.response(U))))
         return self.errors[count]
 
     def sparsest_within(self, radius: float) -> tuple[int, float, Tensor]:

@@ -36,16 +36,21 @@ def reference(problem: LayerProblem, epsilon: float) -> Reference:
     """Solve the Net-Trim program of ``problem`` at ``epsilon``; ValueError for a layer that is too large."""
     import cvxpy as cp  # seconds to import, and needed by nobody else
 
-    (N, P), M = problem.X.shape, problem.Y.shape[0]
+    (N, M), P = problem.W.shape, problem.X.shape[1]
     if not small_enough(N, M, P):
         raise ValueError(
             f"a layer of {N} x {M} weights and {P} samples is too large for the second solver: N M P <= {LIMIT:,}"
         )
     target = response_set(problem, epsilon)
-    X = problem.X.double().cpu().numpy()
     center, omega = target.center.cpu().numpy(), target.omega.cpu().numpy()
     U = cp.Variable((N, M))
-    response = U.T @ X
+    starts = range(0, M, M // problem.groups)
+    response = cp.vstack(
+        [
+            U[:, i : i + M // problem.groups].T @ b.X.double().cpu().numpy()
+            for i, b in zip(starts, problem.blocks, strict=True)
+        ]
+    )
     constraints: list[Any] = [cp.norm((response - center)[omega], 2) <= target.radius]
     if not omega.all():
         constraints.append(response[~omega] <= center[~omega])

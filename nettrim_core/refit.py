@@ -7,6 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from nettrim_core.problem import LayerProblem
 from nettrim_core.threads import each
 
 
@@ -49,6 +50,19 @@ def refit(H: Tensor, W: Tensor, keep: Tensor, damping: float) -> Tensor:
         inverse = torch.cholesky_inverse(cholesky(H, damping))
         U[:, ~few] = W[:, ~few] - inverse @ solve_on_support(inverse, ~keep[:, ~few], W[:, ~few], damping)
     return U * keep
+
+
+class LeastSquares:
+    """The refit of a layer without groups to any mask: from (N, M) bool, which weights stay, to their values."""
+
+    def __init__(self, problem: LayerProblem, damping: float) -> None:
+        self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
+        self.H = curvature(problem.X[self.alive], damping)
+
+    def __call__(self, keep: Tensor) -> Tensor:
+        U = self.W * keep
+        U[self.alive] = refit(self.H, self.W[self.alive], keep[self.alive], self.damping)
+        return torch.where(keep, U, torch.zeros_like(U))
 
 
 def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> Tensor:

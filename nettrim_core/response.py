@@ -4,7 +4,8 @@ Net-Trim allows the responses Z = U'X (M, P) that lie in
 
     { Z :  ||(Z - Y)_omega||_F <= radius,   Z <= V off omega }
 
-(paper 1, eq. 4-6; paper 2, eq. 2). Every method, convex or not, is held to the same V and radius.
+(paper 1, eq. 4-6; paper 2, eq. 2), Y less the shift where a layer has one. Every method, convex or not, is held to the
+same V and radius.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from nettrim_core.problem import LayerProblem
 
 @dataclass(frozen=True, eq=False)
 class ResponseSet:
-    """center (M, P) holds Y on omega and V off it; omega (M, P) bool; radius absolute; relu as in the problem."""
+    """center (M, P) holds Y - shift on omega and V off it; omega (M, P) bool; radius absolute; relu as in the problem,
+    and shift (M, 1)."""
 
     center: Tensor
     omega: Tensor
     radius: float
     relu: bool
+    shift: Tensor | float = 0.0
 
     def to(self, dtype: torch.dtype, scale: float = 1.0) -> ResponseSet:
         """The set of all ``scale * Z``, in another dtype."""
@@ -54,14 +57,14 @@ class ResponseSet:
     def excess(self, Z: Tensor) -> Tensor:
         """(M, P) the part of the activated response that the set does not ask for.
 
-        On omega act(Z) - Y; off omega what rises above max(V, 0). Its Frobenius norm is what a method without
-        constraints of its own keeps within the radius. In the parallel mode (V = 0) that norm is the absolute
+        On omega act(Z + shift) - Y; off omega what rises above max(V + shift, 0). Its Frobenius norm is what a method
+        without constraints of its own keeps within the radius. In the parallel mode that norm is the absolute
         discrepancy; the trained weights are within the radius in a cascade too, whenever gamma >= 1.
         """
         if not self.relu:
             return Z - self.center
-        A = Z.relu()
-        return torch.where(self.omega, A - self.center, (A - self.center.clamp(min=0)).clamp(min=0))
+        change = (Z + self.shift).relu() - (self.center + self.shift).relu()
+        return torch.where(self.omega, change, change.clamp(min=0))
 
 
 def _into_ball(offset: Tensor, radius: float) -> Tensor:
@@ -70,20 +73,15 @@ def _into_ball(offset: Tensor, radius: float) -> Tensor:
 
 
 def response_set(problem: LayerProblem, epsilon: float) -> ResponseSet:
-    """The set of responses allowed at ``epsilon``, in float64.
+    """The set of responses U'X allowed at ``epsilon``, in float64.
 
-    Parallel (dense inputs): V = 0 and radius = epsilon ||Y||_F.
-    Cascade (pruned inputs): V = W'X, and radius^2 = gamma ||(W'X - Y)_omega||_F^2, the error already made;
+    Parallel (dense inputs): act(V + shift) = 0, so V = -shift, and radius = epsilon ||Y||_F.
+    Cascade (pruned inputs): V = W'X, and radius^2 = gamma ||(W'X + shift - Y)_omega||_F^2, the error already made;
     with ``problem.gamma`` None the radius is epsilon ||Y||_F there too (then W need not be feasible).
     """
-    Y = problem.Y.double()
-    if not problem.pruned_inputs:
-        return ResponseSet(
-            torch.where(problem.omega, Y, torch.zeros_like(Y)), problem.omega, epsilon * problem.norm, problem.relu
-        )
-    response = problem.W.double().T @ problem.X.double()
-    if problem.gamma is None:
-        radius = epsilon * problem.norm
-    else:
-        radius = problem.gamma**0.5 * float(torch.linalg.vector_norm((response - Y) * problem.omega))
-    return ResponseSet(torch.where(problem.omega, Y, response), problem.omega, radius, problem.relu)
+    Y = problem.Y.double() - problem.constant
+    V = problem.response(problem.W) if problem.pruned_inputs else -problem.constant.expand_as(Y)
+    radius = epsilon * problem.norm
+    if problem.pruned_inputs and problem.gamma is not None:
+        radius = problem.gamma**0.5 * float(torch.linalg.vector_norm((V - Y) * problem.omega))
+    return ResponseSet(torch.where(problem.omega, Y, V), problem.omega, radius, problem.relu, problem.constant)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from nettrim_core.active_set import rework
 from nettrim_core.homotopy import Homotopy
 from nettrim_core.methods import METHODS
 from nettrim_core.problem import LayerProblem
@@ -20,8 +19,9 @@ def warm_up() -> None:
         method.prune(problem)
     engine = Homotopy(X, W)
     engine.solve(response_set(problem, 0.1), 1e-3)
-    U, MU = engine._values(engine.known[0].low)
-    rework(engine._neuron(0), U[:, 0].copy(), MU[0, ~engine.omega[0]], engine.known[0].low)
+    low = engine.known[0].low
+    U, MU = engine._at(low)
+    engine._rework([0], low, U, MU)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from nettrim_core import METHODS, LayerProblem, setting
 from nettrim_core.ranking import RankedMethod, Ranking, flat_order
@@ -37,9 +36,8 @@ def test_the_method_it_shows_is_magnitude() -> None:
     source = re.search(r"```python\n(@dataclass.*?)```", README, re.DOTALL)
     assert source
     names = {
-        "dataclass": dataclasses.dataclass, "RankedMethod": RankedMethod, "setting": setting, "torch": torch,
-        "LayerProblem": LayerProblem, "Ranking": Ranking, "Tensor": Tensor, "flat_order": flat_order,
-        "__name__": __name__,
+        "dataclass": dataclasses.dataclass, "RankedMethod": RankedMethod, "setting": setting, "Ranking": Ranking,
+        "LayerProblem": LayerProblem, "flat_order": flat_order, "__name__": __name__,
     }  # fmt: skip
     exec(compile(source[1], "README.md", "exec"), names)
     problem = random_layer()

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from nettrim_core.problem import LayerProblem, setting
-from nettrim_core.ranking import RankedMethod, Ranking, flat_order
-from nettrim_core.refit import curvature, refit
+from nettrim_core.ranking import RankedMethod, Ranking, by_group, flat_order
+from nettrim_core.refit import LeastSquares
 
 
 @dataclass(frozen=True)
@@ -21,19 +18,7 @@ class Magnitude(RankedMethod):
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of XX'/P in the refit")
 
     def rank(self, problem: LayerProblem) -> Ranking:
-        return _MagnitudeRanking(self, problem)
-
-
-class _MagnitudeRanking:
-    def __init__(self, method: Magnitude, problem: LayerProblem) -> None:
-        self.method, self.alive = method, problem.alive
-        self.W = problem.W.double()
-        self.position = flat_order(self.W.abs())
-        self.H = curvature(problem.X[problem.alive], method.damping) if method.refit else None
-
-    def weights(self, count: int) -> Tensor:
-        keep = self.position >= count
-        U = self.W * keep
-        if self.H is not None:
-            U[self.alive] = refit(self.H, self.W[self.alive], keep[self.alive], self.method.damping)
-        return torch.where(keep, U, torch.zeros_like(U))
+        W = problem.W.double()
+        if not self.refit:
+            return Ranking(flat_order(W.abs()), lambda keep: W * keep)
+        return Ranking(flat_order(W.abs()), by_group([LeastSquares(block, self.damping) for block in problem.blocks]))

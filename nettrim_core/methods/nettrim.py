@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
+from nettrim_core.groups import response
 from nettrim_core.homotopy import Homotopy, peak_bytes
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, check_sparsity, halving, setting
 from nettrim_core.problem import sparsity as fraction_zero
@@ -74,7 +75,7 @@ class NetTrim(Settings):
     def memory(size: Size, threads: int | None = None) -> int:
         """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
         samples = size.samples if size.relu else min(size.samples, size.inputs + 1)
-        return peak_bytes(size.inputs, size.outputs, samples, threads or torch.get_num_threads())
+        return peak_bytes(dataclasses.replace(size, samples=samples), threads or torch.get_num_threads())
 
     def _legal(self, epsilons: Iterable[float]) -> list[float]:
         epsilons = list(epsilons)
@@ -112,22 +113,21 @@ class NetTrim(Settings):
         return found
 
 
-def condensed(problem: LayerProblem, rows: Tensor) -> LayerProblem:
-    """The problem of these inputs, X and Y in float64; a linear layer's on at most N + 1 samples.
+def condensed(X: Tensor, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """X and Y of a linear layer on at most N + 1 samples; X (N, P) or (groups, N, P), Y (M, P), W (N, M), all float64.
 
     A linear layer's responses matter by their norm only. With X' = Q R, ||U'X - Y|| = ||U'R' - YQ|| but for the part of
     Y outside the range of X', which no U changes: one more sample, zero in X, holds its norm. YQ is W'R' + (Y - W'X)Q,
     so that trained weights without an error have none here.
     """
-    X, Y, W = problem.X[rows].double(), problem.Y.double(), problem.W[rows]
-    if not problem.relu and X.shape[1] > len(X) + 1:
-        Q, R = torch.linalg.qr(X.T)
-        error = Y - W.double().T @ X
-        inside = error @ Q
-        outside = torch.linalg.vector_norm(error - inside @ Q.T, dim=1)
-        X = torch.cat([R.T, R.new_zeros(len(X), 1)], 1)
-        Y = torch.cat([W.double().T @ R.T + inside, outside[:, None]], 1)
-    return dataclasses.replace(problem, X=X, Y=Y, W=W, bias=False)
+    if X.shape[-1] <= X.shape[-2] + 1:
+        return X, Y
+    Q, R = torch.linalg.qr(X.mT)
+    error = Y - response(X, W)
+    inside = response(Q, error.T)
+    outside = torch.linalg.vector_norm(error - response(Q.mT, inside.T), dim=1, keepdim=True)
+    X = torch.cat([R.mT, R.new_zeros(*R.shape[:-1], 1)], -1)
+    return X, torch.cat([response(R.mT, W) + inside, outside], 1)
 
 
 class _Solver:
@@ -139,16 +139,22 @@ class _Solver:
     def __init__(
         self, problem: LayerProblem, tol: float, epsilons: Sequence[float] = (), ahead: float = math.inf
     ) -> None:
-        self.whole, self.tol = problem, tol
-        self.rows = problem.alive if bool(problem.alive.any()) else torch.ones_like(problem.alive)
-        self.problem = condensed(problem, self.rows)
-        self.X, self.W = self.problem.X, self.problem.W
+        self.problem, self.tol = problem, tol
+        alive = (problem.inputs != 0).any(-1)  # (N,) or (groups, N)
+        self.rows = alive.reshape(problem.groups, -1).any(0)
+        if not bool(self.rows.any()):
+            self.rows = ~self.rows
+        self.X = problem.inputs[..., self.rows, :].double()
+        self.W = problem.W[self.rows]
+        self.center: Tensor | None = None  # of a linear layer, on fewer samples
+        if not problem.relu:
+            self.X, self.center = condensed(self.X, problem.Y.double() - problem.constant, self.W.double())
         self.epsilons, self.ahead = epsilons, ahead
         self.on_cpu = self.X.device.type == "cpu"
 
     @cached_property
     def exact(self) -> Homotopy:
-        radii = [response_set(self.problem, epsilon).radius for epsilon in self.epsilons]
+        radii = [self.target(epsilon).radius for epsilon in self.epsilons]
         return Homotopy(self.X, self.W, radii, self.ahead)
 
     @cached_property
@@ -156,10 +162,18 @@ class _Solver:
         single = self.tol >= SINGLE_PRECISION_TOL
         return ADMM(self.X, self.W, torch.float32 if single else torch.float64)
 
+    def target(self, epsilon: float) -> ResponseSet:
+        """The response set of the problem, for ``X``."""
+        whole = response_set(self.problem, epsilon)
+        if self.center is None:
+            return whole
+        everywhere = torch.ones_like(self.center, dtype=torch.bool)
+        return dataclasses.replace(whole, center=self.center, omega=everywhere)
+
     def at(self, epsilon: float, tol: float = 0.0) -> LayerResult:
         """The result at epsilon; a ``tol`` coarser than the solver's own is met by the first-order engine."""
         started = time.perf_counter()
-        target = response_set(self.problem, epsilon)
+        target = self.target(epsilon)
         tol = max(tol, self.tol)
         solution = self._settled(target) or self._solved(target, tol)
         return self._result(solution, epsilon, target.radius, tol, time.perf_counter() - started)
@@ -188,13 +202,13 @@ class _Solver:
 
     def zero(self) -> LayerResult:
         """Everything pruned: what epsilon = 1 allows, unless V is negative somewhere."""
-        target = response_set(self.problem, 1.0)
+        target = self.target(1.0)
         U, L = torch.zeros_like(self.W), torch.zeros_like(target.center)
         found = certify(self.X, target, U, L)
         return self._result(Solution(U, L, found, 0, found.within(self.tol)), 1.0, target.radius, self.tol, 0.0)
 
     def _result(self, solution: Solution, epsilon: float, radius: float, tol: float, seconds: float) -> LayerResult:
-        U = torch.zeros_like(self.whole.W)
+        U = torch.zeros_like(self.problem.W)
         U[self.rows] = solution.U
         found = solution.certificate
         stats = {
@@ -207,7 +221,7 @@ class _Solver:
             "epsilon": epsilon,
             "radius": radius,
             "tol": tol,
-            "memory": float(NetTrim.memory(self.whole.size)),
+            "memory": float(NetTrim.memory(self.problem.size)),
         }
         return LayerResult(
             U,

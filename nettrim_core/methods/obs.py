@@ -16,8 +16,8 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from nettrim_core.problem import LayerProblem, setting
-from nettrim_core.ranking import RankedMethod, Ranking, flat_order
-from nettrim_core.refit import cholesky, curvature, refit
+from nettrim_core.ranking import Adjust, RankedMethod, Ranking, by_group, flat_order
+from nettrim_core.refit import LeastSquares, cholesky, curvature
 
 BLOCK_BYTES = 128_000_000  # of private matrices at a time
 CHUNK = 32  # removals between two down-dates of the private inverses
@@ -34,7 +34,10 @@ class LOBS(RankedMethod):
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
     def rank(self, problem: LayerProblem) -> Ranking:
-        return _ClassicRanking(problem, self.damping)
+        blocks = [_Classic(block, self.damping) for block in problem.blocks]
+        position = flat_order(torch.cat([block.scores for block in blocks], 1))
+        orders = position.chunk(problem.groups, 1)
+        return Ranking(position, by_group([block.along(order) for block, order in zip(blocks, orders, strict=True)]))
 
 
 @dataclass(frozen=True)
@@ -48,28 +51,32 @@ class ExactOBS(RankedMethod):
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
     def rank(self, problem: LayerProblem) -> Ranking:
-        return _ExactRanking(problem, self.damping)
+        fits = [LeastSquares(block, self.damping) for block in problem.blocks]
+        slopes, steps = (torch.cat(parts, 1) for parts in zip(*map(_traced, fits), strict=True))
+        return Ranking(merge_traces(slopes, steps), by_group(fits))
 
 
-class _ClassicRanking:
+class _Classic:
     """One forward Gauss-Seidel sweep: with G = [H^-1]_QQ in removal order, lambda = solve(tril(G), w_Q), and the
     weights after any part of the removals are w - H^-1 lambda over that part. So lambda is solved once for all."""
 
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         self.alive, self.W = problem.alive, problem.W.double()
-        W = self.W[self.alive]
         H = curvature(problem.X[self.alive], damping)
         self.inverse = torch.cholesky_inverse(cholesky(H, damping)) if len(H) else H
-        scores = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
-        scores[self.alive] = W.square() / (2 * self.inverse.diagonal()[:, None])
-        self.position = flat_order(scores)
-        self.multipliers = _forward_sweep(self.inverse, W, self.position[self.alive])
+        self.scores = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
+        self.scores[self.alive] = self.W[self.alive].square() / (2 * self.inverse.diagonal()[:, None])
 
-    def weights(self, count: int) -> Tensor:
-        keep = self.position >= count
-        U = self.W.clone()
-        U[self.alive] -= self.inverse @ (self.multipliers * ~keep[self.alive])
-        return torch.where(keep, U, torch.zeros_like(U))
+    def along(self, position: Tensor) -> Adjust:
+        """The weights left of any first part of an order, (N, M)."""
+        multipliers = _forward_sweep(self.inverse, self.W[self.alive], position[self.alive])
+
+        def adjust(keep: Tensor) -> Tensor:
+            U = self.W.clone()
+            U[self.alive] -= self.inverse @ (multipliers * ~keep[self.alive])
+            return torch.where(keep, U, torch.zeros_like(U))
+
+        return adjust
 
 
 def _forward_sweep(inverse: Tensor, W: Tensor, position: Tensor) -> Tensor:
@@ -96,26 +103,16 @@ def _substitute(inverse, W, order):
     return multipliers
 
 
-class _ExactRanking:
-    """The greedy order of every neuron, merged; the weights of a level are the least squares on its support."""
-
-    def __init__(self, problem: LayerProblem, damping: float) -> None:
-        self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
-        W = self.W[self.alive]
-        self.H = curvature(problem.X[self.alive], damping)
-        slopes = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
-        steps = torch.zeros_like(self.W, dtype=torch.int64)
-        if len(W):
-            order, losses = greedy_trace(torch.cholesky_inverse(cholesky(self.H, damping)), W)
-            slopes[self.alive] = torch.empty_like(W).scatter_(0, order, hull_slopes(losses))
-            steps[self.alive] = order.argsort(0)
-        self.position = merge_traces(slopes, steps)
-
-    def weights(self, count: int) -> Tensor:
-        keep = self.position >= count
-        U = self.W * keep
-        U[self.alive] = refit(self.H, self.W[self.alive], keep[self.alive], self.damping)
-        return torch.where(keep, U, torch.zeros_like(U))
+def _traced(fit: LeastSquares) -> tuple[Tensor, Tensor]:
+    """For every weight, (N, M) each: the hull's slope where the exact greedy order removes it, and at which step."""
+    slopes = torch.full_like(fit.W, -1.0)  # weights of dead inputs cost nothing and go first
+    steps = torch.zeros_like(fit.W, dtype=torch.int64)
+    W = fit.W[fit.alive]
+    if len(W):
+        order, losses = greedy_trace(torch.cholesky_inverse(cholesky(fit.H, fit.damping)), W)
+        slopes[fit.alive] = torch.empty_like(W).scatter_(0, order, hull_slopes(losses))
+        steps[fit.alive] = order.argsort(0)
+    return slopes, steps
 
 
 def greedy_trace(inverse: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
