@@ -34,7 +34,7 @@ from nettrim_core import LayerProblem, NetTrim, load_bundle
 from nettrim_core.admm import ADMM
 from nettrim_core.certificate import Certificate
 from nettrim_core.methods.obs import LOBS, ExactOBS
-from nettrim_core.prune import Network
+from nettrim_core.network import Network
 from nettrim_core.reference import reference
 from nettrim_core.response import response_set
 
@@ -60,7 +60,7 @@ def layers(name: str, samples: int) -> dict[str, LayerProblem]:
     """The layers of a sample network on this many samples; of a convolution, this many patches."""
     bundle = load_bundle(name)
     network = Network(bundle.model, bundle.calibration_sample(samples), max_patches=samples)
-    return {s.step.name: s.problem(s.inputs) for s in network.selected}
+    return {target.name: network.problem(target) for target in network.selected}
 
 
 def timed(work: Callable[[], object]) -> float:

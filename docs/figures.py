@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from nettrim_core import load_bundle
 from nettrim_core.homotopy import Homotopy
-from nettrim_core.prune import Network
+from nettrim_core.network import Network
 from nettrim_core.response import response_set
 
 HERE = Path(__file__).resolve().parent
@@ -23,8 +23,8 @@ NEURON = 3
 def path() -> None:
     """The weights of one neuron of the digits network over lambda, and the layer's epsilon."""
     bundle = load_bundle("digits_mlp")
-    problem = Network(bundle.model, bundle.calibration_sample(400), ["fc2"]).selected[0]
-    layer = problem.problem(problem.inputs)
+    network = Network(bundle.model, bundle.calibration_sample(400), ["fc2"])
+    layer = network.problem(network.selected[0])
     X, W = layer.X[layer.alive].double(), layer.W[layer.alive]
     engine = Homotopy(X, W, [response_set(layer, 0.03).radius])
     engine.solve(response_set(layer, 0.7), 1e-3)

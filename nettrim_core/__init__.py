@@ -8,8 +8,9 @@ pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), t
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.export import export
 from nettrim_core.methods import LOBS, METHODS, ExactOBS, Magnitude, NetTrim
+from nettrim_core.network import Cascade
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
-from nettrim_core.prune import Cascade, prune
+from nettrim_core.prune import prune
 from nettrim_core.recipe import EPSILONS, coarse_to_fine
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.sweep import sweep

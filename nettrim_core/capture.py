@@ -1,233 +1,344 @@
-"""From a torch chain to layer problems, and weights back: the only place that turns torch's orientation round.
+"""From a torch model to layer problems, and weights back.
 
-Torch stores weights as (outputs, inputs) and samples as rows; a LayerProblem has weights (inputs, outputs) and samples
-as columns. A convolution is a layer whose sample is a patch and whose neuron is a filter (im2col), in the order
-(channel, row, column) of its weight.
+What follows a layer is read from the model's graph. Its signals are taken by hooks while the model itself runs, batch
+by batch, and turned into columns at once, so that a convolution's images are never held.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from nettrim_core.graph import Graph, Use, affine, read_graph
+from nettrim_core.layers import (
+    Layer,
+    groups_of,
+    input_columns,
+    is_layer,
+    operator_norm,
+    output_columns,
+    positions,
+    weights_of,
+    write_weights,
+)
 from nettrim_core.problem import GAMMA, LayerProblem, Size
 
-Layer = nn.Linear | nn.Conv2d
-POWER_ITERATIONS = 200
-PASS_THROUGH = (nn.Dropout, nn.Identity)  # in eval mode they change nothing
-IMAGES_AT_A_TIME = 256
+ROWS_AT_A_TIME = 250
 
 
-@dataclass(frozen=True)
-class Step:
-    """One module of a flattened chain. ``reason`` says why it cannot be pruned; None for a prunable layer.
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A layer that can be pruned, and where its responses count: after the batch norm and the ReLU that follow it.
 
-    relu: a ReLU follows directly (only meaningful for a prunable layer). note: something the report should say.
+    calls: how often the model calls it. norm: the batch norm's name. note: something the report should say.
     """
 
     name: str
-    module: nn.Module
-    reason: str | None
-    relu: bool = False
+    calls: int
+    norm: str | None
+    relu: bool
     note: str = ""
 
+    def layer(self, model: nn.Module) -> Layer:
+        """The module of this name, in the model or in a copy of it."""
+        module = model.get_submodule(self.name)
+        assert isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)
+        return module
 
-def flatten(model: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
-    """The modules of (nested) nn.Sequential in the order they run, with dotted names.
+    def affine(self, model: nn.Module) -> tuple[Tensor, Tensor] | None:
+        """(scale, shift) of the batch norm, (outputs,) each; None where there is none."""
+        return None if self.norm is None else affine(model.get_submodule(self.norm))
 
-    Raises ValueError for a model that is not a chain.
-    """
-    if not isinstance(model, nn.Sequential):
-        raise ValueError(
-            f"model must be an nn.Sequential chain; got {type(model).__name__}. Other graphs are not supported yet: "
-            "wrap the part you want to prune in nn.Sequential"
-        )
-    modules = []
-    for name, module in model._modules.items():  # named_children() leaves out a module's second use
-        assert module is not None
-        if isinstance(module, nn.Sequential):
-            modules += flatten(module, f"{prefix}{name}.")
-        else:
-            modules.append((prefix + name, module))
-    return modules
+    def weights(self, model: nn.Module) -> Tensor:
+        """(N, M) the layer's weights, times the batch norm's scale (then in float64)."""
+        W, after = weights_of(self.layer(model)), self.affine(model)
+        return W if after is None else W.double() * after[0]
+
+    def write(self, model: nn.Module, U: Tensor) -> None:
+        """The inverse of :meth:`weights`. An output that the batch norm multiplies by zero has no weights."""
+        layer, after = self.layer(model), self.affine(model)
+        if after is not None:
+            U = torch.where(after[0] != 0, U / after[0], torch.zeros_like(U))
+        write_weights(layer, U.to(layer.weight.dtype))
+
+    def activated(self, model: nn.Module, Y: Tensor) -> Tensor:
+        """The outputs (M, P) that count, from those of the layer."""
+        if (after := self.affine(model)) is not None:
+            Y = (Y.double() * after[0][:, None] + after[1][:, None]).to(Y.dtype)
+        return Y.relu() if self.relu else Y
+
+    def problem(
+        self, model: nn.Module, X: Tensor, Y: Tensor, pruned_inputs: bool = False, gamma: float | None = GAMMA
+    ) -> LayerProblem:
+        """The layer's problem, given its inputs X and the outputs Y that count, as columns."""
+        layer, after = self.layer(model), self.affine(model)
+        try:
+            return LayerProblem(
+                X, Y, self.weights(model), self.relu, layer.bias is not None, pruned_inputs, gamma,
+                None if after is None else after[1], groups_of(layer),
+            )  # fmt: skip
+        except ValueError as error:
+            raise ValueError(f"layer {self.name!r}: {error}") from error
+
+    def norm_of(self, model: nn.Module, shape: torch.Size) -> float:
+        """||.||_2 of the layer, times the batch norm's scale, on one input of this shape."""
+        after = self.affine(model)
+        return operator_norm(self.layer(model), shape, None if after is None else after[0])
 
 
-def steps_of(model: nn.Module) -> list[Step]:
-    """The chain with, for every module, whether and how it can be pruned."""
-    modules = flatten(model)
-    steps = []
-    for i, (name, module) in enumerate(modules):
-        reason = _reason(module, sum(m is module for _, m in modules))
-        following = [m for _, m in modules[i + 1 :] if not isinstance(m, PASS_THROUGH)]
-        relu = bool(following) and isinstance(following[0], nn.ReLU)
-        note = ""
-        if reason is None and not relu and following:
-            note = f"treated as a linear layer: {type(following[0]).__name__} follows it, not ReLU"
-        steps.append(Step(name, module, reason, relu, note))
-    return steps
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What of a model can be pruned: the targets in the order they are called, and everything else that has parameters
+    with the reason why not. graph: None where it cannot be read, and ``unread`` says why."""
+
+    targets: list[Target]
+    skipped: list[tuple[str, str]]
+    graph: Graph | None
+    unread: str = ""
 
 
-def _reason(module: nn.Module, uses: int) -> str | None:
-    if not list(module.parameters(recurse=True)):
-        return "has no weights"
-    if not isinstance(module, nn.Linear | nn.Conv2d):
-        return f"{type(module).__name__} is not supported; supported are Linear and Conv2d"
-    if uses > 1:
-        return "the same module is used more than once"
-    if isinstance(module, nn.Conv2d) and module.groups != 1:
-        return f"grouped convolution (groups={module.groups}) is not supported yet"
+def anatomy(model: nn.Module, example: Tensor | None = None) -> Anatomy:
+    """Look at a model in eval mode. example: a few inputs, needed where symbolic tracing fails."""
+    graph = read_graph(model, example)
+    if isinstance(graph, Graph):
+        uses, read, unread = graph.uses(), graph, ""
+    else:
+        calls, read, unread = _calls(model, example), None, graph
+        note = f"treated as a linear layer: the model's graph cannot be read ({graph})"
+        uses = {name: [Use(None, False, note)] * count for name, count in calls.items()}
+    targets, skipped = [], []
+    for name, module in model.named_modules():
+        if not list(module.parameters(recurse=False)):
+            continue
+        reason = _reason(model, name, module, uses)
+        if reason:
+            skipped.append((name or "the model itself", reason))
+    refused = {name for name, _ in skipped}
+    for name, found in uses.items():
+        if name not in refused:
+            targets.append(_target(name, found))
+    return Anatomy(targets, skipped, read, unread)
+
+
+def _target(name: str, uses: list[Use]) -> Target:
+    norms, relus = {use.norm for use in uses}, {use.relu for use in uses}
+    if len(norms) > 1:
+        return Target(name, len(uses), None, False, "treated as a linear layer: its calls are normalised differently")
+    note = next((use.note for use in uses if use.note), "")
+    return Target(name, len(uses), norms.pop(), relus == {True}, note)
+
+
+def _reason(model: nn.Module, name: str, module: nn.Module, uses: dict[str, list[Use]]) -> str:
+    """Why a module's own parameters are left alone; "" for a layer that can be pruned."""
+    kind = type(module).__name__
+    around = [model.get_submodule(name.rpartition(".")[0])] if name else []
+    while around and (parent := around[-1]) is not model and "." in name:
+        name = name.rpartition(".")[0]
+        if _runs_as_one(parent):
+            return (
+                f"inside {type(parent).__name__}, which runs as one: attention and recurrent layers are not supported"
+            )
+        around.append(model.get_submodule(name.rpartition(".")[0]))
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return "batch norm: it is folded into the layer before it while that is pruned, and stays as it is"
+    if isinstance(module, nn.modules.conv._ConvTransposeNd):
+        return f"{kind} is not supported: an output of it is a sum over overlapping patches, not one neuron's response"
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return f"{kind} is not supported: recurrent layers feed their responses back"
+    if not is_layer(module):
+        return f"{kind} is not supported; supported are Linear, Conv1d and Conv2d"
     if not isinstance(module._parameters.get("weight"), nn.Parameter):
         return "its weight is computed by a parametrization or a pruning hook; remove that first"
-    return None
+    sharing = [
+        other for other, m in model.named_modules() if m is not module and m._parameters.get("weight") is module.weight
+    ]
+    if sharing:
+        return f"it shares its weight with {sharing[0]!r}"
+    return "" if module in (model.get_submodule(used) for used in uses) else "the model never calls it as a module"
 
 
-def weights_of(layer: Layer) -> Tensor:
-    """(N, M): one column a neuron or filter; the bias, if there is one, as last row."""
-    W = layer.weight.detach().flatten(1).T
-    return W.clone() if layer.bias is None else torch.cat([W, layer.bias.detach()[None]])
+def _runs_as_one(module: nn.Module) -> bool:
+    containers = nn.Sequential | nn.ModuleList | nn.ModuleDict
+    return type(module).__module__.startswith("torch.nn") and not isinstance(module, containers)
+
+
+def _calls(model: nn.Module, example: Tensor | None) -> dict[str, int]:
+    """Layer -> how often the model calls it, found by running it."""
+    heard: list[str] = []
+    if example is not None:
+        names = [name for name, module in model.named_modules() if is_layer(module)]
+        with listening(model, names, lambda name, given, output: heard.append(name)):
+            run(model, example)
+    return {name: heard.count(name) for name in dict.fromkeys(heard)}
+
+
+Listener = Callable[[str, Tensor, Tensor], None]
+
+
+@contextmanager
+def listening(model: nn.Module, names: list[str], hear: Listener) -> Iterator[None]:
+    """Meanwhile, call ``hear(name, input, output)`` after every call of the modules of these names."""
+
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda _, given, output: hear(name, given[0], output)
+
+    hooks = [model.get_submodule(name).register_forward_hook(hook_of(name)) for name in names]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.no_grad()
-def write_weights(layer: Layer, U: Tensor) -> None:
-    """The inverse of :func:`weights_of`, in place."""
-    if layer.bias is not None:
-        layer.bias.copy_(U[-1])
-        U = U[:-1]
-    layer.weight.copy_(U.T.reshape(layer.weight.shape))
+def run(model: nn.Module, inputs: Tensor) -> Tensor:
+    """The model's outputs, batch by batch."""
+    return torch.cat([model(rows) for rows in inputs.split(ROWS_AT_A_TIME)])
 
 
-def positions(layer: Layer, output: Tensor) -> int:
-    """How many samples (columns of the problem) one network input gives: output positions of the layer."""
-    return math.prod(output.shape[2:]) if isinstance(layer, nn.Conv2d) else math.prod(output.shape[1:-1])
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: the shape of one of its inputs, and how many columns one sample gives."""
+
+    shape: torch.Size
+    positions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """What one run on a few inputs shows. calls: of every layer that is called, by name; last: the module with
+    parameters that runs last."""
+
+    calls: dict[str, list[Call]]
+    last: str
+
+    def size(self, model: nn.Module, target: Target, samples: int, max_patches: int) -> Size:
+        """The size of a layer's problem on so many samples. Inputs that will turn out to be always zero count too."""
+        layer = target.layer(model)
+        N, M = weights_of(layer).shape
+        columns = samples * sum(call.positions for call in self.calls[target.name])
+        return Size(N, M, min(columns, most_columns(layer, columns, max_patches)), target.relu, groups_of(layer))
+
+
+def most_columns(layer: Layer, columns: int, max_patches: int) -> int:
+    """How many columns a problem may use: only a convolution's are sampled."""
+    return columns if isinstance(layer, nn.Linear) else min(columns, max_patches)
+
+
+def probe(model: nn.Module, inputs: Tensor) -> Probe:
+    """Run the model on a few inputs; ValueError where they do not fit, naming the module that says so."""
+    calls: dict[str, list[Call]] = {}
+    entered = ["the model"]
+
+    def hear(name: str, given: Tensor, output: Tensor) -> None:
+        module = model.get_submodule(name)
+        assert isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)
+        calls.setdefault(name, []).append(Call(given.shape[1:], positions(module, output)))
+
+    owners = [(name, module) for name, module in model.named_modules() if not list(module.children())]
+    hooks = [m.register_forward_pre_hook(lambda *_, name=name: entered.append(name)) for name, m in owners]
+    try:
+        with listening(model, [name for name, module in model.named_modules() if is_layer(module)], hear):
+            run(model, inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"inputs do not fit the model, each of shape {tuple(inputs.shape[1:])}: layer {entered[-1]!r} says: {error}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    weighty = [name for name in entered[1:] if list(model.get_submodule(name).parameters(recurse=False))]
+    return Probe(calls, weighty[-1] if weighty else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """Which columns of a layer's problem are used: for each of its calls the sorted indices, None for all.
+
+    used, total: how many, and how many there are.
+    """
+
+    chosen: list[Tensor | None]
+    used: int
+    total: int
+
+
+def sampling(layer: Layer, calls: list[Call], samples: int, max_patches: int, seed: int) -> Sampling:
+    """At most ``max_patches`` random columns of a convolution; all of a linear layer."""
+    sizes = [samples * call.positions for call in calls]
+    total = sum(sizes)
+    most = most_columns(layer, total, max_patches)
+    if most == total:
+        return Sampling([None] * len(calls), total, total)
+    drawn = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:most].sort().values
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    chosen: list[Tensor | None] = [
+        drawn[(drawn >= start) & (drawn < start + size)] - start for start, size in zip(starts, sizes, strict=True)
+    ]
+    return Sampling(chosen, most, total)
+
+
+class Enough(Exception):  # noqa: N818
+    """Raised by a listener when nothing more of a batch's run is needed."""
 
 
 @torch.no_grad()
+def columns_of(
+    model: nn.Module, inputs: Tensor, targets: dict[str, tuple[Target, Sampling]], *, stop: bool = False
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Layer -> its inputs X and the outputs Y that count, as columns, gathered batch by batch.
+
+    stop: leave each batch's run after the last call of these layers.
+    """
+    parts = {name: [([], []) for _ in range(target.calls)] for name, (target, _) in targets.items()}
+    heard: list[str] = []
+    seen = 0
+
+    def hear(name: str, given: Tensor, output: Tensor) -> None:
+        target, sampled = targets[name]
+        call = heard.count(name)
+        heard.append(name)
+        layer, chosen = target.layer(model), sampled.chosen[call]
+        if chosen is not None:
+            each = positions(layer, output)
+            low, high = seen * each, (seen + len(output)) * each
+            chosen = chosen[(chosen >= low) & (chosen < high)] - low
+        X, Y = parts[name][call]
+        X.append(input_columns(layer, given, chosen))
+        Y.append(target.activated(model, output_columns(layer, output, chosen)))
+        if stop and len(heard) == sum(t.calls for t, _ in targets.values()):
+            raise Enough
+
+    with listening(model, list(targets), hear):
+        for rows in inputs.split(ROWS_AT_A_TIME):
+            heard.clear()
+            with suppress(Enough):
+                model(rows)
+            seen += len(rows)
+    return {
+        name: tuple(torch.cat([p for c in calls for p in c[i]], 1) for i in (0, 1)) for name, calls in parts.items()
+    }  # type: ignore[misc]
+
+
+@torch.no_grad()
+def outputs_of(model: nn.Module, rows: Tensor, targets: list[Target]) -> tuple[dict[str, list[Tensor]], Tensor]:
+    """(layer -> the outputs that count, one tensor (M, columns) a call; the model's output) on one batch."""
+    found: dict[str, list[Tensor]] = {target.name: [] for target in targets}
+    known = {target.name: target for target in targets}
+
+    def hear(name: str, _: Tensor, output: Tensor) -> None:
+        target = known[name]
+        found[name].append(target.activated(model, output_columns(target.layer(model), output)))
+
+    with listening(model, list(known), hear):
+        return found, model(rows)
+
+
 def sizes_of(model: nn.Module, inputs: Tensor, samples: int, max_patches: int) -> dict[str, Size]:
-    """The size of every prunable layer's problem on this many samples, without making it.
-
-    inputs: (1, ...) any one input, for its shape. Inputs that will turn out to be always zero are counted too.
-    """
-    sizes, signal = {}, inputs
-    for step in steps_of(model):
-        signal = step.module(signal)
-        if step.reason is None:
-            assert isinstance(step.module, nn.Linear | nn.Conv2d)
-            N, M = weights_of(step.module).shape
-            columns = samples * positions(step.module, signal)
-            limit = max_patches if isinstance(step.module, nn.Conv2d) else columns
-            sizes[step.name] = Size(N, M, min(columns, limit), step.relu)
-    return sizes
-
-
-def sample_columns(layer: Layer, output: Tensor, limit: int, seed: int) -> Tensor | None:
-    """Sorted indices of ``limit`` random columns of a convolution's problem; None where all are used."""
-    total = len(output) * positions(layer, output)
-    if not isinstance(layer, nn.Conv2d) or total <= limit:
-        return None
-    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:limit].sort().values
-
-
-@torch.no_grad()
-def layer_problem(
-    layer: Layer,
-    inputs: Tensor,
-    targets: Tensor,
-    relu: bool,
-    *,
-    columns: Tensor | None = None,
-    pruned_inputs: bool = False,
-    gamma: float | None = GAMMA,
-) -> LayerProblem:
-    """The problem of a layer: its inputs, and the outputs (after the activation) that it must keep.
-
-    inputs, targets: as torch has them, a sample first. columns: which columns to keep (None: all).
-    """
-    if isinstance(layer, nn.Conv2d):
-        X, Y = _patches(layer, inputs, columns), _maps(targets, columns)
-    else:
-        X, Y = inputs.flatten(0, -2).T, targets.flatten(0, -2).T
-    if layer.bias is not None:
-        X = torch.cat([X, X.new_ones(1, X.shape[1])])
-    return LayerProblem(
-        X=X.contiguous(),
-        Y=Y.contiguous(),
-        W=weights_of(layer),
-        relu=relu,
-        bias=layer.bias is not None,
-        pruned_inputs=pruned_inputs,
-        gamma=gamma,
-    )
-
-
-def _patches(layer: nn.Conv2d, images: Tensor, columns: Tensor | None) -> Tensor:
-    """(C kh kw, patches): the im2col matrix, image by image, position by position."""
-    parts, seen = [], 0
-    for batch in images.split(IMAGES_AT_A_TIME):
-        unfolded = functional.unfold(_pad(layer, batch), layer.kernel_size, layer.dilation, 0, layer.stride)
-        flat = unfolded.transpose(0, 1).flatten(1)
-        if columns is not None:
-            here = columns[(columns >= seen) & (columns < seen + flat.shape[1])] - seen
-            seen += flat.shape[1]
-            flat = flat[:, here.to(flat.device)]
-        parts.append(flat)
-    return torch.cat(parts, 1)
-
-
-def _maps(output: Tensor, columns: Tensor | None) -> Tensor:
-    flat = output.flatten(2).transpose(0, 1).flatten(1)
-    return flat if columns is None else flat[:, columns.to(flat.device)]
-
-
-def _pad(layer: nn.Conv2d, images: Tensor) -> Tensor:
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return functional.pad(images, layer._reversed_padding_repeated_twice, mode=mode)
-
-
-@torch.no_grad()
-def operator_norm(layer: Layer, inputs: Tensor) -> float:
-    """||.||_2 of the layer as a linear map on inputs of this shape, without its bias.
-
-    A convolution's is that of the whole operator, by power iteration on its square (accurate to about 1e-3 and never
-    above the true value, so it is enlarged by 1e-2 to stay a bound).
-    """
-    if isinstance(layer, nn.Linear):
-        return float(torch.linalg.matrix_norm(layer.weight.double(), 2))
-    weight = layer.weight.double()
-    v = torch.randn(1, *inputs.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(
-        weight.device
-    )
-    norm = 0.0
-    for _ in range(POWER_ITERATIONS):
-        v = v.requires_grad_()
-        with torch.enable_grad():
-            response = functional.conv2d(_pad(layer, v), weight, None, layer.stride, 0, layer.dilation)
-            energy = response.square().sum() / 2
-            (gradient,) = torch.autograd.grad(energy, v)  # A'Av
-        size = float(torch.linalg.vector_norm(gradient))
-        if size == 0:
-            return 0.0
-        previous, norm = norm, math.sqrt(size)
-        v = gradient / size
-        if abs(norm - previous) <= 1e-6 * norm:
-            break
-    return norm * 1.01
-
-
-def lipschitz(module: nn.Module) -> float | None:
-    """How much a weightless module can stretch a Frobenius distance; None if that is not known."""
-    if isinstance(module, (nn.ReLU, nn.Flatten, nn.Unflatten, *PASS_THROUGH)):
-        return 1.0
-    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        sizes = [_pair(v) for v in (module.kernel_size, module.stride)]
-        covering = math.prod(math.ceil(k / s) for k, s in zip(*sizes, strict=True))  # windows over one pixel
-        cells = math.prod(sizes[0]) if isinstance(module, nn.AvgPool2d) else 1
-        return math.sqrt(covering / cells)
-    return None
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return value if isinstance(value, tuple) else (value, value)
+    """The size of every prunable layer's problem on so many samples, without making it. inputs: a few."""
+    seen = probe(model, inputs)
+    return {t.name: seen.size(model, t, samples, max_patches) for t in anatomy(model, inputs).targets}

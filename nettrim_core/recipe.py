@@ -12,8 +12,8 @@ import numpy as np
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.methods import METHODS
+from nettrim_core.network import Cascade, Network
 from nettrim_core.problem import Method, halving
-from nettrim_core.prune import Cascade, Network
 
 # The knob's stops: 25 tolerances, logarithmic from .005 to .7.
 EPSILONS: tuple[float, ...] = tuple(float(f"{e:.4g}") for e in np.geomspace(0.005, 0.7, 25))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core.bundle import Bundle
-from nettrim_core.capture import steps_of, weights_of
+from nettrim_core.layers import weights_of
 from nettrim_core.recipe import Recipe
 from nettrim_core.report import Report
 
@@ -80,16 +80,14 @@ def method_key_of(report: Report, name: str) -> str:
     return json.dumps([name, settings], sort_keys=True)
 
 
-def make_point(name: str, epsilon: float, pruned: nn.Sequential, report: Report, bundle: Bundle) -> Point:
+def make_point(name: str, epsilon: float, pruned: nn.Module, report: Report, bundle: Bundle) -> Point:
     """The point of one result of a sweep."""
-    layers = {entry.name for entry in report.layers}
     masks = {}
-    for step in steps_of(pruned):
-        if step.name in layers:
-            assert isinstance(step.module, nn.Linear | nn.Conv2d)
-            U = weights_of(step.module)
-            kept = (U[:-1] if step.module.bias is not None else U) != 0
-            masks[step.name] = np.packbits(kept.cpu().numpy())
+    for entry in report.layers:
+        layer = pruned.get_submodule(entry.name)
+        assert isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)
+        kept = weights_of(layer)[: entry.inputs] != 0
+        masks[entry.name] = np.packbits(kept.cpu().numpy())
     return Point(name, epsilon, report, masks, decision_regions(pruned, bundle))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
+from nettrim_core.network import MAX_PATCHES, Cascade, Labelled, Network
 from nettrim_core.problem import Method
-from nettrim_core.prune import MAX_PATCHES, Cascade, Labelled, Network, named
+from nettrim_core.prune import named
 from nettrim_core.report import Report
 
 
@@ -23,7 +24,7 @@ def sweep(
     *,
     max_patches: int = MAX_PATCHES,
     seed: int = 0,
-) -> Iterator[tuple[str, float, nn.Sequential, Report]]:
+) -> Iterator[tuple[str, float, nn.Module, Report]]:
     """Yield (method name, epsilon, pruned model, report) as they finish: method by method, epsilons in their order.
 
     Arguments as in :func:`nettrim_core.prune`; a method's path over the epsilons shares its work (warm starts for

@@ -13,10 +13,10 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle, sample_names
-from nettrim_core.capture import sizes_of, steps_of
+from nettrim_core.capture import anatomy, sizes_of
 from nettrim_core.jobs import Job, Pool
 from nettrim_core.methods import NetTrim
-from nettrim_core.prune import MAX_PATCHES
+from nettrim_core.network import MAX_PATCHES
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point, load_points, point_key
 from pages.state import METHOD_TITLES, Choice, Facts, parse
@@ -32,7 +32,8 @@ def bundle_of(name: str) -> Bundle:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def facts_of(name: str) -> Facts:
     bundle = bundle_of(name)
-    return Facts(tuple(s.name for s in steps_of(bundle.model) if s.reason is None), len(bundle.calibration))
+    layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
+    return Facts(layers, len(bundle.calibration))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

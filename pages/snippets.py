@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from nettrim_core.methods import METHODS
-from nettrim_core.prune import Cascade
+from nettrim_core.network import Cascade
 from nettrim_core.recipe import EPSILONS
 from pages.state import Choice
 

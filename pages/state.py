@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nettrim_core.methods import METHODS
+from nettrim_core.network import Cascade
 from nettrim_core.problem import Method, check_setting, settings_of
-from nettrim_core.prune import Cascade
 from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, method_from
 
 EPSILON_RANGE = (0.001, 0.999)

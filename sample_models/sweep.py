@@ -15,7 +15,7 @@ import torch
 
 from nettrim_core import METHODS, Cascade, load_bundle, sample_names
 from nettrim_core.bundle import SAMPLE_MODELS
-from nettrim_core.capture import steps_of
+from nettrim_core.capture import anatomy
 from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, coarse_to_fine
 from nettrim_core.record import save_points
 from nettrim_core.worker import solve
@@ -36,7 +36,7 @@ def main() -> None:
             if (name, mode) in NOT_STORED:
                 continue
             bundle = load_bundle(name)
-            layers = tuple(step.name for step in steps_of(bundle.model) if step.reason is None)
+            layers = tuple(target.name for target in anatomy(bundle.model).targets)
             samples = min(SAMPLES, len(bundle.calibration))
             recipe = Recipe(name, layers, rules, samples)
             started = time.perf_counter()

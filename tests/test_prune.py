@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import LOBS, METHODS, Cascade, Magnitude, NetTrim, Report, prune, sweep
-from nettrim_core.prune import Network
+from nettrim_core.network import Network
 from nettrim_core.report import wilson
 from tests.conftest import small_cnn, small_mlp
 
@@ -178,14 +178,23 @@ def test_patches_are_sampled_with_the_seed_and_the_bound_is_then_an_estimate(ima
 
 
 def test_what_is_skipped_is_listed_and_what_is_odd_is_said() -> None:
-    model = nn.Sequential(nn.Linear(10, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+    model = nn.Sequential(nn.Linear(10, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.LayerNorm(6), nn.Linear(6, 2))
     _, report = prune(model, torch.randn(5, 10), "magnitude")
-    assert report.skipped == [("1", "BatchNorm1d is not supported; supported are Linear and Conv2d")]
+    (norm, other) = report.skipped
+    assert norm[0] == "1"
+    assert norm[1].startswith("batch norm: it is folded")
+    assert other == ("3", "LayerNorm is not supported; supported are Linear, Conv1d and Conv2d")
     first, last = report.layers
-    assert any("BatchNorm1d follows it" in note for note in first.notes)
+    assert any("batch norm 1 folded in" in note for note in first.notes)
     assert any("fewer samples (5) than inputs (11)" in note for note in first.notes)
     assert last.bound is None
-    assert any("how far '1' can stretch" in note for note in last.notes)
+    assert any("how far 'LayerNorm'" in note for note in last.notes)
+
+
+def test_more_memory_than_the_limit_is_refused_with_numbers(inputs: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"on 80 samples take 0\.0 GB, most of it 'fc2' .* the limit is 0\.0 GB"):
+        prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4) - 1)
+    prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4))
 
 
 POISONED = torch.randn(80, 10)
@@ -197,16 +206,16 @@ POISONED[3, 4] = torch.nan
     [
         ({"method": "netrim"}, "unknown method 'netrim'; known methods: nettrim, lobs"),
         ({"layers": ["fc9"]}, "no module 'fc9'; layers that can be pruned: fc1, fc2, fc3"),
-        ({"layers": ["relu1"]}, "'relu1' cannot be pruned: has no weights"),
+        ({"layers": ["relu1"]}, "'relu1' cannot be pruned: has no weights of its own"),
         ({"layers": []}, "layers is empty"),
         ({"layers": "fc1"}, "got the string 'fc1'"),
         ({"inputs": torch.randn(0, 10)}, "inputs has no samples"),
-        ({"inputs": torch.randn(80, 11)}, r"inputs of shape \(80, 11\) do not fit the model: layer 'fc1'"),
+        ({"inputs": torch.randn(80, 11)}, r"inputs do not fit the model, each of shape \(11,\): layer 'fc1'"),
         ({"inputs": torch.zeros(80, 10, dtype=torch.long)}, "inputs must be a float tensor"),
         ({"inputs": POISONED}, "inputs has 1 NaN or infinite"),
         ({"test": (torch.randn(5, 10), torch.zeros(4, dtype=torch.long))}, "each of the 5 test inputs"),
         ({"test": (torch.randn(5, 10), torch.zeros(5))}, "must be class indices"),
-        ({"model": nn.Linear(10, 3)}, "must be an nn.Sequential chain; got Linear"),
+        ({"model": nn.Softmax(1)}, "no layer that can be pruned"),
         ({"model": nn.Sequential(nn.ReLU())}, "no layer that can be pruned"),
         ({"max_patches": 0}, "max_patches = 0"),
     ],
