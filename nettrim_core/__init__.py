@@ -7,7 +7,7 @@ pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), t
 
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.export import export
-from nettrim_core.methods import LOBS, METHODS, ExactOBS, Magnitude, NetTrim
+from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
 from nettrim_core.network import Cascade
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
@@ -18,6 +18,7 @@ from nettrim_core.sweep import sweep
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALPS",
     "EPSILONS",
     "LOBS",
     "METHODS",
@@ -31,6 +32,8 @@ __all__ = [
     "Method",
     "NetTrim",
     "Report",
+    "SparseGPT",
+    "Wanda",
     "coarse_to_fine",
     "discrepancy",
     "export",

@@ -46,6 +46,7 @@ ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only 
 MOST_ENTRIES = 10**7  # of a trace
 ROOT_TOL, LEAST = 1e-14, float(np.finfo(float).tiny)
 CORRECTIONS = 40
+NOTHING = 1e-7  # of the lambda at which the first weight appears: as good as none
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
 T = TypeVar("T")
@@ -271,6 +272,42 @@ class Homotopy:
     def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
         self._stop[0] = False
         return each(task, neurons, self._stop)
+
+
+def refit_inside(X: Tensor, target: ResponseSet, U: Tensor) -> Tensor:
+    """The least squares on the support of U inside the set's own constraints, (N, M) in the dtype of U:
+
+        min 1/2 ||(V'X - Y)_omega||^2  s.t.  V'X <= V_off off omega,  V = 0 where U = 0
+
+    neuron by neuron: a path's end at a lambda of (nearly) zero, with the inputs of the support only. Where it is not
+    found, or is no nearer to Y than U is, a neuron keeps its weights.
+    """
+    size = float(target.center.square().mean()) ** 0.5 or 1.0
+    center, omega = target.center.cpu().numpy() / size, target.omega.cpu().numpy()
+    inputs = X.reshape(-1, *X.shape[-2:]).cpu().numpy()
+    given = U.double().cpu().numpy() / size
+    per = U.shape[1] // len(inputs)
+
+    def again(m: int) -> Float:
+        u, support = given[:, m].copy(), np.flatnonzero(given[:, m])
+        if len(support) == 0 or not omega[m].any():
+            return u
+        rows = inputs[m // per][support]
+        group, y = _Group(rows), np.where(omega[m], center[m], 0.0)
+        neuron = active_set.neuron_of(group.layer, omega[m], y, center[m])
+        lam = NOTHING * float(np.abs(neuron.b / neuron.w).max())
+        guess = group.scaled(u[support], np.zeros(int((~omega[m]).sum())))
+        found, mu, ok = active_set.rework(neuron, *guess, lam)
+        if ok:
+            fitted = np.zeros(len(support))
+            fitted[group.rows] = group.unscaled(found, mu)[0]
+            off = [np.linalg.norm((w @ rows - center[m])[omega[m]]) for w in (fitted, u[support])]
+            if off[0] <= off[1]:
+                u[support] = fitted
+        return u
+
+    columns = each(again, range(U.shape[1]))
+    return torch.from_numpy(np.stack(columns, 1) * size).to(U)
 
 
 def _root(increasing: Callable[[float], float], low: float, high: float) -> float:

@@ -23,7 +23,8 @@ GAMMA = 1.1  # the cascade's slack in the Net-Trim papers' experiments
 def setting(default: Any, low: float = 0.0, high: float = 1.0, *, help: str, open: bool = False) -> Any:
     """A dataclass field that knows its legal range: the constructor checks it, a form builds its widget from it.
 
-    ``low <= value <= high``, or ``low < value < high`` where ``open``; a bool setting is a switch.
+    ``low <= value <= high``, or ``low < value < high`` where ``open``. One whose default is a bool is a switch, one
+    whose default is an int takes whole numbers.
     """
     return field(default=default, metadata={"low": low, "high": high, "help": help, "open": open})
 
@@ -49,7 +50,7 @@ def check_setting(owner: str, f: dataclasses.Field[Any], value: Any) -> None:
         return
     low, high, is_open = f.metadata["low"], f.metadata["high"], f.metadata["open"]
     legal = f"{low:g} < {f.name} < {high:g}" if is_open else f"{low:g} <= {f.name} <= {high:g}"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = isinstance(value, int if isinstance(f.default, int) else int | float) and not isinstance(value, bool)
     if not number or not (low < value < high if is_open else low <= value <= high):
         raise ValueError(f"{owner}.{f.name} = {value!r} is out of range: {legal} ({f.metadata['help']})")
 

@@ -1,6 +1,7 @@
 """Methods that remove weights one by one: one order serves every epsilon and every sparsity.
 
-Such a method says in which order weights go and what the others become; the rest is here. ``epsilon`` stops at the
+Such a method says in which order weights go and what the others become, or solves for any number of removals; the rest
+is here. ``epsilon`` stops at the
 sparsest point of the order whose measured response error is within the radius (L-OBS paper, algorithm 1, step 5), so
 that every method answers the same question.
 """
@@ -13,6 +14,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from scipy.optimize import brentq
@@ -26,9 +28,17 @@ BRENT_STEPS = 40
 Adjust = Callable[[Tensor], Tensor]
 
 
+class Levels(Protocol):
+    """The weights at any number of removals."""
+
+    def weights(self, count: int) -> Tensor:
+        """(N, M) float64 with ``count`` weights removed."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """An order of removal and the weights at any point of it.
+    """Levels that follow one order of removal.
 
     position: (N, M) int64, when each weight goes, 0 first.
     adjust: from (N, M) bool, which weights stay, to their values: float64, zero elsewhere.
@@ -42,6 +52,35 @@ class Ranking:
         return self.adjust(self.position >= count)
 
 
+class LevelByLevel(ABC):
+    """Levels of a layer without groups that are solved one by one: weights of dead inputs cost nothing and go first."""
+
+    def __init__(self, problem: LayerProblem) -> None:
+        self.alive, self.W = problem.alive, problem.W.double()
+
+    @abstractmethod
+    def live(self, count: int) -> Tensor:
+        """The weights of live inputs, (live, M), with ``count`` of them removed."""
+
+    def weights(self, count: int) -> Tensor:
+        U, dead = self.W.clone(), self.W[~self.alive]
+        free = min(count, dead.numel())
+        U[~self.alive] = torch.where(torch.arange(dead.numel()).reshape(dead.shape) < free, 0.0, dead)
+        U[self.alive] = self.live(count - free)
+        return U
+
+
+class Shared:
+    """Levels of a layer whose groups lose the same number of weights, to within one."""
+
+    def __init__(self, groups: Sequence[Levels]) -> None:
+        self.groups = groups
+
+    def weights(self, count: int) -> Tensor:
+        G = len(self.groups)
+        return torch.cat([g.weights(count * (i + 1) // G - count * i // G) for i, g in enumerate(self.groups)], 1)
+
+
 def by_group(adjusts: Sequence[Adjust]) -> Adjust:
     """The adjustment of a layer whose outputs come in groups, from those of its groups."""
     return lambda keep: torch.cat([f(k) for f, k in zip(adjusts, keep.chunk(len(adjusts), 1), strict=True)], 1)
@@ -52,8 +91,8 @@ class RankedMethod(Settings, ABC):
     """prune, path and at_sparsity for any method that can rank."""
 
     @abstractmethod
-    def rank(self, problem: LayerProblem) -> Ranking:
-        """The method itself: the order of removal for this layer."""
+    def rank(self, problem: LayerProblem) -> Levels:
+        """The method itself: what it makes of this layer, at any number of removals."""
 
     @property
     @abstractmethod
@@ -109,7 +148,7 @@ class _Search:
     """Bisection over the order. The error grows with the count in practice; where it does not, the point found is
     within the radius all the same, and the next one after it is not."""
 
-    def __init__(self, problem: LayerProblem, ranking: Ranking, target: ResponseSet) -> None:
+    def __init__(self, problem: LayerProblem, ranking: Levels, target: ResponseSet) -> None:
         self.ranking, self.target, self.dtype = ranking, target, problem.W.dtype
         self.problem = problem
         self.total = problem.W.numel()
@@ -145,9 +184,11 @@ class _Search:
             self.error((inside + outside) // 2)
 
 
-def flat_order(scores: Tensor) -> Tensor:
-    """Positions of removal, (N, M) int64: 0 goes first. Smallest score first, ties by index."""
-    order = scores.flatten().argsort(stable=True)
+def flat_order(scores: Tensor, then: Tensor | None = None) -> Tensor:
+    """Positions of removal, (N, M) int64: 0 goes first. Smallest score first, ties by ``then``, then by index."""
+    order = torch.arange(scores.numel(), device=scores.device)
+    for key in (scores,) if then is None else (then, scores):
+        order = order[key.flatten()[order].argsort(stable=True)]
     position = torch.empty_like(order)
     position[order] = torch.arange(len(order), device=order.device)
     return position.reshape(scores.shape)

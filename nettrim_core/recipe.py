@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +51,14 @@ class Recipe:
 
 def method_key(name: str, method: Method) -> str:
     """A method and its settings without epsilon: what a whole curve has in common."""
-    settings = dataclasses.asdict(method)
-    settings.pop("epsilon")
-    return json.dumps([name, settings], sort_keys=True)
+    return settings_key(name, dataclasses.asdict(method))
+
+
+def settings_key(name: str, settings: Mapping[str, Any]) -> str:
+    """The same from plain data. A setting at its default is left out, so that a method may get new ones."""
+    usual = dataclasses.asdict(METHODS[name]) if name in METHODS else {}
+    changed = {key: value for key, value in settings.items() if key != "epsilon" and usual.get(key) != value}
+    return json.dumps([name, changed], sort_keys=True)
 
 
 def method_from(name: str, settings: dict[str, Any]) -> Method:

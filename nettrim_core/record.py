@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.layers import weights_of
-from nettrim_core.recipe import Recipe
+from nettrim_core.recipe import Recipe, settings_key
 from nettrim_core.report import Report
 
 REGION_SIDE = 96  # cells along each side of a map of decision regions
@@ -42,7 +42,7 @@ class Point:
     @property
     def key(self) -> str:
         """Method, settings and epsilon: with the recipe, what this point is the result of."""
-        return point_key(method_key_of(self.report, self.method), self.epsilon)
+        return point_key(settings_key(self.method, self.report.settings), self.epsilon)
 
     def mask(self, layer: str) -> np.ndarray:
         """(inputs, outputs) bool: which weights of a layer are left."""
@@ -73,11 +73,6 @@ class Point:
 
 def point_key(curve: str, epsilon: float) -> str:
     return f"{curve}@{epsilon!r}"
-
-
-def method_key_of(report: Report, name: str) -> str:
-    settings = {key: value for key, value in report.settings.items() if key != "epsilon"}
-    return json.dumps([name, settings], sort_keys=True)
 
 
 def make_point(name: str, epsilon: float, pruned: nn.Module, report: Report, bundle: Bundle) -> Point:

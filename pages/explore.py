@@ -102,14 +102,15 @@ def settings_form(choice: Choice, rows: int) -> None:
     for i, (name, f) in enumerate(shown):
         owner = name.split(".")[0]
         key = f"w_{name}"
+        kind: Any = type(f.default)  # int or float
         value: Any = choice.settings.get(name, f.default)
-        session[key] = float(value)
+        session[key] = kind(value)
         columns[i % 2].number_input(
             f"{'Cascade' if owner == 'cascade' else common.title_of(owner)}: {f.name}",
-            float(f.metadata["low"]),
-            float(f.metadata["high"]),
-            step=value / 10,
-            format="%g",
+            kind(f.metadata["low"]),
+            kind(f.metadata["high"]),
+            step=1 if kind is int else value / 10,
+            format="%d" if kind is int else "%g",
             key=key,
             help=f.metadata["help"],
             on_change=picked_setting,

@@ -1,17 +1,23 @@
 // The knob. Python sends {epsilons, series, index, dense, alt, plotly}; one trigger "eps" goes back on release.
-const DASHES = ["solid", "7px,4px", "2px,3px", "10px,3px,2px,3px", "4px,2px"]
-const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross"]
+const DASHES = ["solid", "7px,4px", "2px,3px", "10px,3px,2px,3px", "4px,2px"] // and again from the start
+const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "triangle-down", "star", "hexagon2", "x", "pentagon"]
 const SHAPES = [
   "M8,0A8,8 0 1 1 -8,0A8,8 0 1 1 8,0Z",
   "M10.4,0L0,10.4L-10.4,0L0,-10.4Z",
   "M7,7H-7V-7H7Z",
   "M0,-9.5L9.5,7.5H-9.5Z",
   "M3,-9H-3V-3H-9V3H-3V9H3V3H9V-3H3Z",
+  "M0,9.5L9.5,-7.5L-9.5,-7.5Z",
+  "M0,-9.8L2.5,-3.4L9.3,-3L4,1.3L5.8,7.9L0,4.2L-5.8,7.9L-4,1.3L-9.3,-3L-2.5,-3.4Z",
+  "M9,0L4.5,7.8L-4.5,7.8L-9,0L-4.5,-7.8L4.5,-7.8Z",
+  "M8.5,-4.2L4.2,-8.5L0,-4.2L-4.2,-8.5L-8.5,-4.2L-4.2,0L-8.5,4.2L-4.2,8.5L0,4.2L4.2,8.5L8.5,4.2L4.2,0Z",
+  "M0,-9L8.6,-2.8L5.3,7.3L-5.3,7.3L-8.6,-2.8Z",
 ]
 const SAID = { certified: "", open: "<br>its tolerance was not reached", rough: "<br>an early answer, not yet certified" }
 const HEIGHT = 300
 const COMMIT_AFTER = 120 // ms: held arrow keys are one message
 const percent = (value, digits = 1) => (100 * value).toFixed(digits) + " %"
+const dash = (style) => DASHES[style % DASHES.length]
 const short = (epsilon) => String(Number(epsilon.toPrecision(4)))
 
 const shared = (window.__nettrim ??= {}) // one library per page, whatever is remounted
@@ -55,7 +61,7 @@ function figure(data, theme, narrow) {
       x: points.map((point) => point[0]),
       y: points.map((point) => point[1]),
       customdata: at.map(([epsilon, i]) => [short(epsilon), i, SAID[series.points[i][2]]]),
-      line: { color, width: 2.5, dash: DASHES[series.style] },
+      line: { color, width: 2.5, dash: dash(series.style) },
       marker: {
         size: 6,
         color,
@@ -174,7 +180,7 @@ class Knob {
       body.replaceChildren(...series.map(({ name, style }) => {
         const row = document.createElement("tr")
         row.innerHTML = `<td><svg viewBox="-19 -8 38 16" aria-hidden="true">
-          <line x1="-19" x2="19" stroke="${colors[style]}" stroke-width="2.5" stroke-dasharray="${DASHES[style] === "solid" ? "" : DASHES[style].replaceAll("px", "")}"/>
+          <line x1="-19" x2="19" stroke="${colors[style]}" stroke-width="2.5" stroke-dasharray="${dash(style) === "solid" ? "" : dash(style).replaceAll("px", "")}"/>
           <path d="${SHAPES[style]}" transform="scale(.7)" fill="${colors[style]}"/></svg><span></span></td><td></td><td></td>`
         row.querySelector("span").textContent = name
         return row

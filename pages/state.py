@@ -20,10 +20,15 @@ MODES = ("parallel", "cascade")
 
 METHOD_TITLES = {
     "nettrim": "Net-Trim",
+    "nettrim_refit": "Net-Trim + refit",
     "lobs": "L-OBS",
     "exactobs": "Exact OBS",
     "magnitude": "Magnitude",
     "magnitude_refit": "Magnitude + refit",
+    "lobs_sweeps": "L-OBS, swept",
+    "wanda": "Wanda",
+    "sparsegpt": "SparseGPT",
+    "alps": "ALPS",
 }
 
 

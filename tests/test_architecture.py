@@ -14,7 +14,7 @@ METHODS = [path for path in CORE if path.parent.name == "methods" and path.name 
 # the only files that know torch.nn: networks begin here
 KNOW_NETWORKS = {"layers", "graph", "capture", "network", "prune", "sweep", "bundle", "export", "record"}
 # what a method may build on
-UNDER_METHODS = {"problem", "groups", "response", "refit", "ranking", "certificate", "admm", "homotopy"}
+UNDER_METHODS = {"problem", "groups", "response", "refit", "ranking", "certificate", "admm", "homotopy", "threads"}
 
 
 def imports(path: Path) -> set[str]:

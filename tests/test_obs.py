@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nettrim_core import LOBS, METHODS, ExactOBS, LayerProblem, Magnitude
-from nettrim_core.methods.obs import greedy_trace, hull_slopes, merge_traces
+from nettrim_core.methods.obs import greedy_trace, hull_slopes
+from nettrim_core.ranking import flat_order
 from nettrim_core.refit import curvature, refit
 from tests.conftest import random_layer
 
@@ -114,7 +115,7 @@ def test_the_hull_merge_is_optimal_at_hull_vertices() -> None:
     cumulative = torch.cat([torch.zeros(1, 4, dtype=F64), losses.cumsum(0)])
     slopes = hull_slopes(losses)
     steps = torch.arange(5)[:, None].expand(5, 4)
-    position = merge_traces(slopes, steps)
+    position = flat_order(slopes, steps)
     ordered = slopes.flatten()[position.flatten().argsort()]
     best: dict[int, float] = {}
     for counts in itertools.product(range(6), repeat=4):
@@ -130,7 +131,7 @@ def test_the_hull_merge_is_optimal_at_hull_vertices() -> None:
 
 def test_the_merge_keeps_each_neurons_own_order() -> None:
     losses = torch.rand(30, 8, dtype=F64, generator=torch.Generator().manual_seed(1))
-    position = merge_traces(hull_slopes(losses), torch.arange(30)[:, None].expand(30, 8))
+    position = flat_order(hull_slopes(losses), torch.arange(30)[:, None].expand(30, 8))
     assert bool((position.diff(dim=0) > 0).all())
     assert sorted(position.flatten().tolist()) == list(range(240))
 

@@ -39,7 +39,10 @@ def choices(draw: st.DrawFn) -> Choice:
     for name, f in setting_fields().items():
         if draw(st.booleans()):
             low, high = max(f.metadata["low"], 1e-8), f.metadata["high"]
-            choice = choice.with_setting(name, draw(st.floats(low, high)))
+            whole = isinstance(f.default, int)
+            choice = choice.with_setting(
+                name, draw(st.integers(int(f.metadata["low"]), high) if whole else st.floats(low, high))
+            )
     return choice
 
 

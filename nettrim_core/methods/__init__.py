@@ -3,9 +3,12 @@
 import dataclasses
 from typing import Any
 
+from nettrim_core.methods.alps import ALPS
 from nettrim_core.methods.magnitude import Magnitude
 from nettrim_core.methods.nettrim import NetTrim
 from nettrim_core.methods.obs import LOBS, ExactOBS
+from nettrim_core.methods.sparsegpt import SparseGPT
+from nettrim_core.methods.wanda import Wanda
 from nettrim_core.problem import Method
 
 METHODS: dict[str, Any] = {
@@ -14,6 +17,11 @@ METHODS: dict[str, Any] = {
     "exactobs": ExactOBS(),
     "magnitude": Magnitude(),
     "magnitude_refit": Magnitude(refit=True),
+    "nettrim_refit": NetTrim(refit=True),
+    "lobs_sweeps": LOBS(sweeps=4),
+    "wanda": Wanda(),
+    "sparsegpt": SparseGPT(),
+    "alps": ALPS(),
 }
 
 
@@ -28,4 +36,4 @@ def method_name(method: Method) -> str:
     )
 
 
-__all__ = ["LOBS", "METHODS", "ExactOBS", "Magnitude", "NetTrim", "method_name"]
+__all__ = ["ALPS", "LOBS", "METHODS", "ExactOBS", "Magnitude", "NetTrim", "SparseGPT", "Wanda", "method_name"]

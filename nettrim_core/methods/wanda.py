@@ -1,0 +1,31 @@
+"""Wanda: magnitude times the norm of the input, compared within each neuron (Sun, Liu, Bair, Kolter, ICLR 2024,
+arXiv 2306.11695, section 3).
+
+The score of a weight is |w_ij| ||x_i||_2. Every neuron loses the same number of weights, to within one, its smallest
+scores first; what is left stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.ranking import RankedMethod, Ranking, flat_order
+
+
+@dataclass(frozen=True)
+class Wanda(RankedMethod):
+    epsilon: float = setting(
+        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
+    )
+
+    def rank(self, problem: LayerProblem) -> Ranking:
+        W = problem.W.double()
+        norms = torch.cat([b.X.double().norm(dim=1, keepdim=True).expand_as(b.W) for b in problem.blocks], 1)
+        scores = W.abs() * norms
+        turn = scores.argsort(dim=0, stable=True).argsort(
+            dim=0
+        )  # the first of every neuron, the second of every neuron, ...
+        return Ranking(flat_order(turn, scores), lambda keep: W * keep)
