@@ -210,11 +210,11 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What one run on a few inputs shows. calls: of every layer that is called, by name; last: the module with
-    parameters that runs last."""
+    """What one run on a few inputs shows. calls: of every layer that is called, by name; order: the modules without
+    children, as they begin to run."""
 
     calls: dict[str, list[Call]]
-    last: str
+    order: list[str]
 
     def size(self, model: nn.Module, target: Target, samples: int, max_patches: int) -> Size:
         """The size of a layer's problem on so many samples. Inputs that will turn out to be always zero count too."""
@@ -251,8 +251,7 @@ def probe(model: nn.Module, inputs: Tensor) -> Probe:
     finally:
         for hook in hooks:
             hook.remove()
-    weighty = [name for name in entered[1:] if list(model.get_submodule(name).parameters(recurse=False))]
-    return Probe(calls, weighty[-1] if weighty else "")
+    return Probe(calls, entered[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,6 +321,27 @@ def columns_of(
     return {
         name: tuple(torch.cat([p for c in calls for p in c[i]], 1) for i in (0, 1)) for name, calls in parts.items()
     }  # type: ignore[misc]
+
+
+@torch.no_grad()
+def reestimate(model: nn.Module, names: list[str], inputs: Tensor) -> None:
+    """Set the statistics of these batch norms, in place, to the mean of those of the inputs' batches, while each batch
+    is normalised by its own. The batches are of nearly equal size."""
+    norms = [model.get_submodule(name) for name in names]
+    for norm in norms:
+        assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        norm.reset_running_stats()
+        norm.train()
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = None  # type: ignore[assignment]  # the plain mean over batches
+        for rows in inputs.chunk(-(-len(inputs) // ROWS_AT_A_TIME)):
+            model(rows)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from nettrim_core.capture import (
     columns_of,
     outputs_of,
     probe,
+    reestimate,
     run,
     sampling,
 )
@@ -69,7 +70,10 @@ class Network:
         max_patches: int = MAX_PATCHES,
         seed: int = 0,
         memory_limit: float = MEMORY_LIMIT,
+        batchnorm: str = "reestimate",
     ) -> None:
+        if batchnorm not in ("reestimate", "keep"):
+            raise ValueError(f'batchnorm = {batchnorm!r} must be "reestimate" or "keep"')
         if max_patches < 1:
             raise ValueError(f"max_patches = {max_patches} must be at least 1")
         self.model = copy.deepcopy(model).eval()
@@ -86,6 +90,8 @@ class Network:
             for t in self.selected
         }
         self.columns = columns_of(self.model, self.inputs, self._sampled(self.selected))
+        self.has_norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        self.norms = self._stale_norms() if batchnorm == "reestimate" and len(self.inputs) > 1 else []
         self._held: list[tuple[dict[str, list[Tensor]], Tensor]] = []
         self.accuracy_before = self._accuracy(self.model)
 
@@ -123,6 +129,17 @@ class Network:
                 f"{worst!r} with {needed[worst] / 1e9:.1f} GB; the limit is {limit / 1e9:.1f} GB. Use fewer samples, "
                 "fewer patches (max_patches) or fewer layers at a time, or raise memory_limit"
             )
+
+    def _stale_norms(self) -> list[str]:
+        """The batch norms that run after a selected layer: their statistics are those of other signals then."""
+        order = self.probe.order
+        first = min(order.index(target.name) for target in self.selected)
+        norms = {
+            name
+            for name, module in self.model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+        }
+        return [name for name in dict.fromkeys(order[first:]) if name in norms]
 
     def _sampled(self, targets: Iterable[Target]) -> dict[str, tuple[Target, Sampling]]:
         return {target.name: (target, self.samplings[target.name]) for target in targets}
@@ -183,7 +200,8 @@ class Network:
         """The problem of a cascade's next layer: inputs of the network pruned so far, outputs of the dense one."""
         X = columns_of(pruned, self.inputs, self._sampled([target]), stop=True)[target.name][0]
         before, Y = self.columns[target.name]
-        is_output = not target.relu and target.name == self.probe.last
+        weighty = [name for name in self.probe.order if list(self.model.get_submodule(name).parameters(recurse=False))]
+        is_output = not target.relu and target.name == weighty[-1]
         gamma = rules.gamma * (rules.kappa**2 if is_output else 1.0)
         return target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
 
@@ -206,6 +224,12 @@ class Network:
                     errors[target.name], norms[target.name],
                 )
             )  # fmt: skip
+        kept: dict[str, float | None] = {}
+        if self.norms:
+            kept = {"accuracy_kept": self._accuracy(pruned), "output_error_kept": output_error}
+            reestimate(pruned, self.norms, self.inputs)
+            output_error = self._compare(pruned)[2]
+            layers = [self._reestimated(layer, pruned, *results[layer.name]) for layer in layers]
         report = Report(
             method=method_name(method),
             settings=dataclasses.asdict(method),
@@ -220,8 +244,23 @@ class Network:
             accuracy=self._accuracy(pruned),
             accuracy_before=self.accuracy_before,
             test_samples=0 if self.test is None else len(self.test[1]),
+            batchnorm=("reestimate" if self.norms else "keep") if self.has_norms else None,
+            **kept,
         )
         return pruned, report
+
+    def _reestimated(
+        self, layer: LayerReport, pruned: nn.Module, problem: LayerProblem, result: LayerResult
+    ) -> LayerReport:
+        """The report of a layer whose batch norm now has other statistics."""
+        target = next(target for target in self.selected if target.name == layer.name)
+        before, after = target.affine(self.model), target.affine(pruned)
+        if before is None or after is None:
+            return dataclasses.replace(layer, discrepancy_kept=layer.discrepancy)
+        plain = problem.response(result.U) / torch.where(before[0] == 0, 1.0, before[0])[:, None]
+        output = plain * after[0][:, None] + after[1][:, None]
+        moved = _norm((output.relu() if target.relu else output) - problem.Y)
+        return dataclasses.replace(layer, discrepancy=moved / (problem.norm or 1.0), discrepancy_kept=layer.discrepancy)
 
     def _dense_outputs(self) -> Iterator[tuple[Tensor, dict[str, list[Tensor]], Tensor]]:
         """(inputs, outputs of the selected layers that count, output of the network), batch by batch."""

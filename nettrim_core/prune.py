@@ -23,18 +23,23 @@ def prune(
     max_patches: int = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
+    batchnorm: str = "reestimate",
 ) -> tuple[nn.Module, Report]:
     """A pruned copy of ``model`` (in eval mode) and the report of what was done. ``model`` is never touched.
 
     inputs: (samples, ...) calibration inputs, without labels. method: a value such as ``NetTrim(epsilon=0.1)`` or a
     name in METHODS. layers: module names (None: every layer that can be pruned). test: (inputs, labels) to measure
     accuracy on. max_patches: a convolution's problem uses at most this many patches, drawn with ``seed``.
-    memory_limit: bytes that the layers' inputs and outputs may take, which are held at once.
+    memory_limit: bytes that the layers' inputs and outputs may take, which are held at once. batchnorm: "reestimate"
+    the statistics of batch norms after pruning, or "keep" them.
 
     Raises ValueError for inputs that do not fit, unknown or unsupported layers, NaN or Inf anywhere, and more memory.
     """
     method = named(method)[1]
-    network = Network(model, inputs, layers, test, max_patches=max_patches, seed=seed, memory_limit=memory_limit)
+    network = Network(
+        model, inputs, layers, test,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+    )  # fmt: skip
     return next(network.points(method, [method.epsilon], cascade))
 
 

@@ -24,6 +24,8 @@ class LayerReport:
     bound, error: promised and measured ||Y^ - Y||_F at this layer's output, inside the pruned network, on the
         calibration inputs; output_norm is ||Y||_F there. bound is None with the reason in notes.
     bound_is_estimate: the constraint saw only a sample of the layer's patches.
+    discrepancy_kept: where batch norms were re-estimated after pruning, the discrepancy before that, which is the one
+        that was promised; ``discrepancy`` is then the one after it.
     memory: bytes that the method stated, before it began, as its peak; None for methods that state none.
     columns, columns_total: samples (patches of a convolution) the problem used, and how many there are.
     """
@@ -55,6 +57,7 @@ class LayerReport:
     notes: list[str] = field(default_factory=list)
     solved_to: float | None = None
     memory: float | None = None
+    discrepancy_kept: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -73,6 +76,9 @@ class Report:
     network_weights, network_zeros: over every weight of the network, pruned or not, biases left out.
     accuracy figures are fractions of ``test_samples`` labelled samples, or None if none were given.
     output_error: ||Z^ - Z||_F / ||Z||_F of the network's outputs on the calibration inputs.
+    batchnorm: "reestimate" or "keep", None for a network without batch norms. Where they were re-estimated, accuracy
+        and output_error are those after it, accuracy_kept and output_error_kept those before, as are gap, violation,
+        bound and error of the layers.
     """
 
     method: str
@@ -88,6 +94,9 @@ class Report:
     accuracy: float | None = None
     accuracy_before: float | None = None
     test_samples: int = 0
+    batchnorm: str | None = None
+    accuracy_kept: float | None = None
+    output_error_kept: float | None = None
 
     @property
     def sparsity(self) -> float:
@@ -134,7 +143,7 @@ class Report:
             "sparsity_denominator": "weights of the pruned layers, biases left out",
             "bias_sparsity": self.bias_sparsity,
             "network_sparsity": self.network_sparsity,
-            "network_sparsity_denominator": "all weights of Linear and Conv2d layers, biases left out",
+            "network_sparsity_denominator": "all matrices and kernels of weights, biases left out",
             "accuracy_interval": self.accuracy_interval,
             "accuracy_before_interval": self.accuracy_before_interval,
         }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from nettrim_core.network import MAX_PATCHES, Cascade, Labelled, Network
+from nettrim_core.network import MAX_PATCHES, MEMORY_LIMIT, Cascade, Labelled, Network
 from nettrim_core.problem import Method
 from nettrim_core.prune import named
 from nettrim_core.report import Report
@@ -24,6 +24,8 @@ def sweep(
     *,
     max_patches: int = MAX_PATCHES,
     seed: int = 0,
+    memory_limit: float = MEMORY_LIMIT,
+    batchnorm: str = "reestimate",
 ) -> Iterator[tuple[str, float, nn.Module, Report]]:
     """Yield (method name, epsilon, pruned model, report) as they finish: method by method, epsilons in their order.
 
@@ -35,7 +37,10 @@ def sweep(
     for _, method in chosen:
         for epsilon in grid:
             dataclasses.replace(method, epsilon=epsilon)
-    network = Network(model, inputs, layers, test, max_patches=max_patches, seed=seed)
+    network = Network(
+        model, inputs, layers, test,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+    )  # fmt: skip
     return (
         (name, epsilon, pruned, report)
         for name, method in chosen

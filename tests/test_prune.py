@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any
 
@@ -195,6 +196,63 @@ def test_more_memory_than_the_limit_is_refused_with_numbers(inputs: Tensor) -> N
     with pytest.raises(ValueError, match=r"on 80 samples take 0\.0 GB, most of it 'fc2' .* the limit is 0\.0 GB"):
         prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4) - 1)
     prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4))
+
+
+def normed(inputs: Tensor) -> nn.Sequential:
+    """Batch norms before, after and beside the layers; statistics that were gathered from the inputs."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.BatchNorm1d(10), nn.Linear(10, 20, bias=False), nn.BatchNorm1d(20), nn.ReLU(), nn.Linear(20, 12),
+        nn.ReLU(), nn.BatchNorm1d(12), nn.Linear(12, 4),
+    )  # fmt: skip
+    for module in model:
+        if isinstance(module, nn.BatchNorm1d):
+            module.momentum = None  # type: ignore[assignment]
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+    model(inputs)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", ["nettrim", "exactobs", "wanda"])
+def test_batch_norms_are_estimated_again_and_both_sides_are_told(name: str, inputs: Tensor) -> None:
+    model = normed(inputs)
+    labels = model(inputs).argmax(1)
+    method = dataclasses.replace(METHODS[name], epsilon=0.5)
+    kept, old = prune(model, inputs, method, test=(inputs, labels), batchnorm="keep")
+    again, new = prune(model, inputs, method, test=(inputs, labels))
+    assert (old.batchnorm, new.batchnorm) == ("keep", "reestimate")
+    assert (old.accuracy_kept, old.output_error_kept) == (None, None)
+    assert (new.accuracy_kept, new.output_error_kept) == (old.accuracy, old.output_error)
+    for key, value in kept.state_dict().items():
+        stale = key.split(".")[0] in ("2", "6") and "running" in key
+        assert torch.equal(value, again.state_dict()[key]) != stale, key
+        if key.split(".")[0] not in ("1", "4", "7"):
+            assert torch.equal(value, model.state_dict()[key])
+    with torch.no_grad():
+        for pruned, report in ((kept, old), (again, new)):
+            apart = float((pruned(inputs) - model(inputs)).norm() / model(inputs).norm())
+            assert report.output_error == pytest.approx(apart, rel=1e-5)
+            assert report.accuracy == float((pruned(inputs).argmax(1) == labels).double().mean())
+        # what a batch norm's statistics are: those of the signal before it
+        signal = again[1](again[0](inputs))
+        torch.testing.assert_close(again[2].running_mean, signal.mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(again[2].running_var, signal.var(0), rtol=1e-4, atol=1e-5)
+        first = again[:4](inputs)
+        dense = model[:4](inputs)
+        assert new.layers[0].discrepancy == pytest.approx(float((first - dense).norm() / dense.norm()), rel=1e-4)
+    for before, after in zip(old.layers, new.layers, strict=True):
+        assert after.discrepancy_kept == before.discrepancy
+        assert (after.error, after.bound) == (before.error, before.bound)
+        assert after.bound is not None
+        assert after.error <= after.bound * (1 + 1e-5)
+
+
+def test_one_sample_has_no_statistics_and_other_words_are_refused(inputs: Tensor) -> None:
+    _, report = prune(normed(inputs), inputs[:1], "magnitude")
+    assert report.batchnorm == "keep"
+    with pytest.raises(ValueError, match="batchnorm = 'again' must be"):
+        prune(normed(inputs), inputs, "magnitude", batchnorm="again")
 
 
 POISONED = torch.randn(80, 10)
