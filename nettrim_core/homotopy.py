@@ -114,11 +114,11 @@ class Homotopy:
         self._reach(goal)
         best: Solution | None = None
         bad: list[int] = []  # neurons that must be reworked at every lambda, as their traces do not hold
-        share = 1.0  # of the squared residual: what the good traces say of it
+        wanted = goal**2  # what the good traces are to say of the squared residual
         before = 0.0  # the last lambda
         below, above = 0.0, math.inf  # lambdas whose measured residual was too small, too large
         for _ in range(CORRECTIONS):
-            lam = self._price(share * goal**2, bad)
+            lam = self._price(wanted, self._left_out(bad))
             if not below < lam < above and below > 0 and above < math.inf:
                 lam = math.sqrt(below * above)
             U, MU = self._at(lam)
@@ -140,14 +140,30 @@ class Homotopy:
                 break
             before = lam
             if len(bad) > len(known):  # the residuals measured so far were those of other solutions
-                below, above = 0.0, math.inf
+                below, above, before = 0.0, math.inf, 0.0
             elif r2 < goal**2:
                 below = lam
             else:
                 above = lam
-            share = self._stretch(lam).r2(lam, bad) / r2 if r2 > 0 else share
+            wanted = self._corrected(wanted, goal**2, r2, lam, bad)
         assert best is not None
         return best
+
+    def _left_out(self, bad: list[int]) -> list[int]:
+        """The neurons whose traces are not to be believed, unless there are no others."""
+        return bad if len(bad) < len(self.busy) else []
+
+    def _corrected(self, wanted: float, goal: float, r2: float, lam: float, bad: list[int]) -> float:
+        """What the good traces are to say of the squared residual for it to be ``goal``, when at lambda it is r2.
+
+        They say the same part of it as there or, where little of the responses' energy is to be lost, of that loss.
+        """
+        out = self._left_out(bad)
+        said = self._stretch(lam).r2(lam, out)
+        if 2 * goal < self.energy:
+            return goal * said / r2 if r2 > 0 else wanted
+        energy = self.energy - float(np.square(self.responses[out]).sum())
+        return energy - (self.energy - goal) * (energy - said) / (self.energy - r2) if r2 < self.energy else wanted
 
     def _begin(self, target: ResponseSet) -> None:
         """Start at the largest radius that will be asked for, or a large one: from where few weights are left, guessed
