@@ -45,7 +45,8 @@ SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
 MOST_ENTRIES = 10**7  # of a trace
 ROOT_TOL, LEAST = 1e-14, float(np.finfo(float).tiny)
-CORRECTIONS = 40
+CORRECTIONS = 50
+FIRST_STRIDE = 1e-3  # of lambda, doubled each time, where traces do not say how far to go
 NOTHING = 1e-7  # of the lambda at which the first weight appears: as good as none
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
 
@@ -117,10 +118,12 @@ class Homotopy:
         wanted = goal**2  # what the good traces are to say of the squared residual
         before = 0.0  # the last lambda
         below, above = 0.0, math.inf  # lambdas whose measured residual was too small, too large
+        stride = FIRST_STRIDE
         for _ in range(CORRECTIONS):
             lam = self._price(wanted, self._left_out(bad))
-            if not below < lam < above and below > 0 and above < math.inf:
-                lam = math.sqrt(below * above)
+            if not below < lam < above:  # the good traces do not say enough
+                lam = self._between(below, above, stride)
+                stride *= 2
             U, MU = self._at(lam)
             self._rework(bad, lam, U, MU)
             L = MU / lam
@@ -140,7 +143,7 @@ class Homotopy:
                 break
             before = lam
             if len(bad) > len(known):  # the residuals measured so far were those of other solutions
-                below, above, before = 0.0, math.inf, 0.0
+                below, above, before, stride = 0.0, math.inf, 0.0, FIRST_STRIDE
             elif r2 < goal**2:
                 below = lam
             else:
@@ -148,6 +151,12 @@ class Homotopy:
             wanted = self._corrected(wanted, goal**2, r2, lam, bad)
         assert best is not None
         return best
+
+    def _between(self, below: float, above: float, stride: float) -> float:
+        """A lambda between two that are known or, where there is one only, a stride from it."""
+        if below > 0 and above < math.inf:
+            return math.sqrt(below * above)
+        return max(below * (1 + stride) if below > 0 else above / (1 + stride), self.known[-1].low)
 
     def _left_out(self, bad: list[int]) -> list[int]:
         """The neurons whose traces are not to be believed, unless there are no others."""

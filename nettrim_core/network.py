@@ -154,7 +154,7 @@ class Network:
         """One pruned network and report per epsilon, in the order given, as they finish."""
         epsilons = list(epsilons)
         for epsilon, solved in zip(epsilons, self.solve(method, epsilons, cascade), strict=True):
-            yield self._assemble(dataclasses.replace(method, epsilon=epsilon), solved, _rules(cascade))
+            yield self._assemble(dataclasses.replace(method, epsilon=epsilon), self._named(solved), _rules(cascade))
 
     def refined(
         self, method: Method, epsilons: Iterable[float], cascade: bool | Cascade = False
@@ -171,7 +171,40 @@ class Network:
             ((index, _), *_) = answers
             solved = [(problem, result) for problem, (_, result) in zip(problems, answers, strict=True)]
             pointed = dataclasses.replace(method, epsilon=epsilons[index])
-            yield epsilons[index], *self._assemble(pointed, solved, rules)
+            yield epsilons[index], *self._assemble(pointed, self._named(solved), rules)
+
+    def at(
+        self, method: Method, sparsities: Mapping[str, float], cascade: bool | Cascade = False
+    ) -> tuple[nn.Module, Report]:
+        """The network with these layers pruned to these fractions of zeros. In a cascade the fraction takes the place
+        of the radius."""
+        self._check_names(sparsities)
+        rules, pruned = _rules(cascade), copy.deepcopy(self.model)
+        solved: dict[str, Solved] = {}
+        for target in self.selected:
+            if target.name in sparsities:
+                problem = self.problem(target)
+                if rules is not None and solved:
+                    problem = self._next_problem(pruned, target, rules)
+                solved[target.name] = problem, method.at_sparsity(problem, sparsities[target.name])
+                target.write(pruned, solved[target.name][1].U)
+        return self._assemble(method, solved, rules)
+
+    def alone(self, method: Method, name: str, sparsities: Iterable[float]) -> Iterator[tuple[nn.Module, Report]]:
+        """One layer alone, pruned to each of these fractions of zeros."""
+        self._check_names([name])
+        problem = self.problem(next(target for target in self.selected if target.name == name))
+        for result in method.levels(problem, sparsities):
+            yield self._assemble(method, {name: (problem, result)}, None)
+
+    def _check_names(self, names: Iterable[str]) -> None:
+        known = [target.name for target in self.selected]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"there is no layer {name!r} among those to prune: {', '.join(known)}")
+
+    def _named(self, solved: Iterable[Solved]) -> dict[str, Solved]:
+        return {target.name: pair for target, pair in zip(self.selected, solved, strict=True)}
 
     def solve(self, method: Method, epsilons: list[float], cascade: bool | Cascade = False) -> Iterator[list[Solved]]:
         """Per epsilon the (problem, result) of every selected layer: what ``points`` assembles."""
@@ -206,16 +239,17 @@ class Network:
         return target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
 
     @torch.no_grad()
-    def _assemble(self, method: Method, solved: list[Solved], rules: Cascade | None) -> tuple[nn.Module, Report]:
+    def _assemble(self, method: Method, results: dict[str, Solved], rules: Cascade | None) -> tuple[nn.Module, Report]:
         """Write the weights into a copy, run it, and put beside each other what was asked, promised and measured."""
         pruned = copy.deepcopy(self.model)
-        for target, (_, result) in zip(self.selected, solved, strict=True):
-            target.write(pruned, result.U)
+        chosen = [target for target in self.selected if target.name in results]
+        for target in chosen:
+            target.write(pruned, results[target.name][1].U)
         errors, norms, output_error = self._compare(pruned)
-        results = {target.name: pair for target, pair in zip(self.selected, solved, strict=True)}
         bounds = self._bounds(pruned, results, rules)
         layers, estimate = [], False
-        for target, (problem, result) in zip(self.selected, solved, strict=True):
+        for target in chosen:
+            problem, result = results[target.name]
             sampled = self.samplings[target.name]
             estimate = estimate or sampled.used < sampled.total
             layers.append(
@@ -307,7 +341,7 @@ class Network:
             scale = math.sqrt(sampled.total / sampled.used)  # 1 unless patches were sampled
             return _layer_bound(self.model, pruned, target, call.shape, scale, *results[name], before), ""
 
-        return self.anatomy.graph.bounds(through, {name: target.norm for name, target in targets.items()})
+        return self.anatomy.graph.bounds(through, {name: targets[name].norm for name in results})
 
     @torch.no_grad()
     def _accuracy(self, model: nn.Module) -> float | None:

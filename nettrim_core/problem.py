@@ -251,6 +251,10 @@ class Method(Protocol):
         """The layer pruned to a fraction of zeros."""
         ...
 
+    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
+        """``at_sparsity`` for each, in the order given, sharing work between them."""
+        ...
+
 
 def halving(count: int) -> list[int]:
     """0 .. count - 1 in an order that takes shape early: the ends, the middle, the quarters, and so on."""

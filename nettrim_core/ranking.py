@@ -129,19 +129,26 @@ class RankedMethod(Settings, ABC):
 
     def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
         """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there."""
-        check_sparsity(sparsity)
-        started = time.perf_counter()
-        count = round(sparsity * problem.W.numel())
-        U = self.rank(problem).weights(count).to(problem.W.dtype)
-        error = discrepancy(problem, U)
-        stats = {
-            "epsilon": error,
-            "radius": error * problem.norm,
-            "violation": 0.0,
-            "count": float(count),
-            "seconds": time.perf_counter() - started,
-        }
-        return LayerResult(U, True, stats)
+        return next(self.levels(problem, [sparsity]))
+
+    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
+        """``at_sparsity`` for each, all from one ranking."""
+        started, ranking = time.perf_counter(), None
+        for sparsity in sparsities:
+            check_sparsity(sparsity)
+            ranking = ranking or self.rank(problem)
+            count = round(sparsity * problem.W.numel())
+            U = ranking.weights(count).to(problem.W.dtype)
+            error = discrepancy(problem, U)
+            stats = {
+                "epsilon": error,
+                "radius": error * problem.norm,
+                "violation": 0.0,
+                "count": float(count),
+                "seconds": time.perf_counter() - started,
+            }
+            yield LayerResult(U, True, stats)
+            started = time.perf_counter()
 
 
 class _Search:

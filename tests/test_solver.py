@@ -85,6 +85,7 @@ sizes = {"N": st.integers(1, 14), "M": st.integers(1, 5), "P": st.integers(1, 50
 @settings(max_examples=120, deadline=None)
 @example(kind="input scale", relu=False, scale=1e-6, epsilon=0.999, tol=1e-6, N=1, M=1, P=1, seed=0)
 @example(kind="plain", relu=True, scale=1.0, epsilon=0.999, tol=1e-6, N=12, M=1, P=49, seed=895)
+@example(kind="dead and equal inputs", relu=True, scale=1.0, epsilon=0.999, tol=1e-6, N=13, M=2, P=49, seed=4541)
 @given(
     kind=st.sampled_from(KINDS), relu=st.booleans(), scale=st.sampled_from([1e-6, 1e-3, 1e3, 1e6]),
     epsilon=st.sampled_from([0.999, 0.7, 0.3, 0.1, 0.02, 1e-3]), tol=st.sampled_from([1e-3, 1e-6]), **sizes,

@@ -93,28 +93,37 @@ class NetTrim(Settings):
 
         In a cascade epsilon sets the radius here, in place of the error already made.
         """
-        check_sparsity(sparsity)
-        least, high = SPARSITY_RANGE
-        halves = [high / 2**k for k in range(int(math.log2(high / least)) + 1)]
+        return next(self.levels(problem, [sparsity]))
+
+    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
+        """``at_sparsity`` for each, all read off one path."""
+        least, most = SPARSITY_RANGE
+        halves = [most / 2**k for k in range(int(math.log2(most / least)) + 1)]
         solver = _Solver(dataclasses.replace(problem, gamma=None), self, halves, AHEAD)
-        found = solver.at(high)
-        if fraction_zero(found.U) < sparsity:
-            return solver.zero()
-        low = least
-        for epsilon in halves[1:]:
-            tried = solver.at(epsilon)
-            if fraction_zero(tried.U) < sparsity:
-                low = epsilon
-                break
-            high, found = epsilon, tried
-        while high / low > 1.01:
-            middle = math.sqrt(low * high)
-            tried = solver.at(middle)
-            if fraction_zero(tried.U) >= sparsity:
-                high, found = middle, tried
-            else:
-                low = middle
-        return found
+        for sparsity in sparsities:
+            check_sparsity(sparsity)
+            yield _at_sparsity(solver, sparsity, halves)
+
+
+def _at_sparsity(solver: _Solver, sparsity: float, halves: list[float]) -> LayerResult:
+    high, low = halves[0], SPARSITY_RANGE[0]
+    found = solver.at(high)
+    if fraction_zero(found.U) < sparsity:
+        return solver.zero()
+    for epsilon in halves[1:]:
+        tried = solver.at(epsilon)
+        if fraction_zero(tried.U) < sparsity:
+            low = epsilon
+            break
+        high, found = epsilon, tried
+    while high / low > 1.01:
+        middle = math.sqrt(low * high)
+        tried = solver.at(middle)
+        if fraction_zero(tried.U) >= sparsity:
+            high, found = middle, tried
+        else:
+            low = middle
+    return found
 
 
 def condensed(X: Tensor, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
