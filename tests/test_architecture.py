@@ -12,7 +12,19 @@ CORE = sorted((ROOT / "nettrim_core").rglob("*.py"))
 PAGES = sorted((ROOT / "pages").glob("*.py"))
 METHODS = [path for path in CORE if path.parent.name == "methods" and path.name != "__init__.py"]
 # the only files that know torch.nn: networks begin here
-KNOW_NETWORKS = {"layers", "graph", "capture", "network", "prune", "sweep", "bundle", "export", "record"}
+KNOW_NETWORKS = {
+    "layers",
+    "graph",
+    "capture",
+    "network",
+    "prune",
+    "sweep",
+    "sensitivity",
+    "finetune",
+    "bundle",
+    "export",
+    "record",
+}
 # what a method may build on
 UNDER_METHODS = {"problem", "groups", "response", "refit", "ranking", "certificate", "admm", "homotopy", "threads"}
 

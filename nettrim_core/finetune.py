@@ -1,0 +1,166 @@
+"""Masked retraining ("light retraining"): pruned weights stay exactly zero while the others learn again."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nettrim_core.capture import run
+from nettrim_core.problem import Settings, setting
+
+Labelled = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Training(Settings):
+    """How to retrain. adam: else SGD with momentum. cosine: the rate falls to zero over all epochs, else it stays.
+
+    patience: stop after so many epochs without a lower validation loss.
+    """
+
+    epochs: int = setting(10, 1, 10_000, help="passes over the training rows, at most")
+    rate: float = setting(1e-2, 0, 10, open=True, help="learning rate")
+    batch: int = setting(128, 1, 2**20, help="rows a step")
+    momentum: float = setting(0.9, 0, 1, help="momentum of SGD")
+    adam: bool = setting(False, help="Adam in place of SGD")
+    cosine: bool = setting(True, help="let the learning rate fall to zero")
+    patience: int = setting(5, 1, 10_000, help="epochs without a lower validation loss before it ends")
+    seed: int = setting(0, 0, 2**31 - 1, help="of the validation rows and of the order of the training rows")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training rows; number 0 is the network before any. Losses are means over rows; accuracy is None
+    for a regression. best: no epoch before had a lower validation loss."""
+
+    number: int
+    loss: float
+    validation_loss: float
+    validation_accuracy: float | None
+    best: bool
+    seconds: float
+
+
+def masks_of(model: nn.Module, layers: Mapping[str, object] | list[str] | None = None) -> dict[str, Tensor]:
+    """Parameter name -> bool, where it is not zero: the weights and biases of these layers (None: of all modules)."""
+    names = [name for name, _ in model.named_modules()] if layers is None else list(layers)
+    return {
+        f"{name}.{key}" if name else key: parameter.detach() != 0
+        for name in names
+        for key, parameter in model.get_submodule(name).named_parameters(recurse=False)
+    }
+
+
+class FineTuning:
+    """A retraining that runs as it is iterated over: an :class:`Epoch` at a time. ``model`` is the best network so far,
+    at every moment; to stop is to stop asking."""
+
+    def __init__(
+        self, model: nn.Module, masks: Mapping[str, Tensor], data: Labelled, validation: Labelled, how: Training
+    ) -> None:
+        self.data, self.validation, self.how = data, validation, how
+        self.model = copy.deepcopy(model).eval()
+        parameters = dict(self.model.named_parameters())
+        for name, mask in masks.items():
+            if name not in parameters:
+                raise ValueError(f"masks: there is no parameter {name!r}; a mask is named as in the state dict")
+            if mask.shape != parameters[name].shape or mask.dtype != torch.bool:
+                raise ValueError(
+                    f"masks: {name!r} must be bool of shape {tuple(parameters[name].shape)}; got {mask.dtype} of shape "
+                    f"{tuple(mask.shape)}"
+                )
+            if bool(parameters[name][~mask].any()):
+                raise ValueError(f"masks: {name!r} has weights that are not zero where its mask says they are")
+        self.masks = dict(masks)
+
+    def __iter__(self) -> Iterator[Epoch]:
+        how, started = self.how, time.perf_counter()
+        model = copy.deepcopy(self.model)
+        optimizer = (
+            torch.optim.Adam(model.parameters(), lr=how.rate)
+            if how.adam
+            else torch.optim.SGD(model.parameters(), lr=how.rate, momentum=how.momentum)
+        )
+        inputs, targets = self.data
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * -(-len(inputs) // how.batch))
+        generator = torch.Generator().manual_seed(how.seed)
+        lowest, waited = self._judge(model)[0], 0
+        yield Epoch(0, self._loss(model), *self._judge(model), True, time.perf_counter() - started)
+        for number in range(1, how.epochs + 1):
+            started, total = time.perf_counter(), 0.0
+            model.train()
+            for rows in torch.randperm(len(inputs), generator=generator).split(how.batch):
+                optimizer.zero_grad()
+                loss = _loss(model(inputs[rows]), targets[rows])
+                loss.backward()
+                optimizer.step()
+                self._hold(model)
+                if how.cosine:
+                    schedule.step()
+                total += float(loss.detach()) * len(rows)
+            model.eval()
+            loss, accuracy = self._judge(model)
+            best = loss < lowest
+            if best:
+                lowest, waited, self.model = loss, 0, copy.deepcopy(model)
+            else:
+                waited += 1
+            yield Epoch(number, total / len(inputs), loss, accuracy, best, time.perf_counter() - started)
+            if waited >= how.patience:
+                return
+
+    def _hold(self, model: nn.Module) -> None:
+        """Back to zero what momentum or weight decay has moved."""
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in self.masks:
+                    parameter.masked_fill_(~self.masks[name], 0.0)
+
+    def _loss(self, model: nn.Module) -> float:
+        inputs, targets = self.data
+        return float(_loss(run(model, inputs), targets))
+
+    def _judge(self, model: nn.Module) -> tuple[float, float | None]:
+        inputs, targets = self.validation
+        outputs = run(model, inputs)
+        accuracy = None if targets.is_floating_point() else float((outputs.argmax(1) == targets).double().mean())
+        return float(_loss(outputs, targets)), accuracy
+
+
+def finetune(
+    model: nn.Module,
+    masks: Mapping[str, Tensor],
+    data: Labelled,
+    validation: float | Labelled = 0.1,
+    how: Training | None = None,
+) -> FineTuning:
+    """Retrain a copy of ``model`` with masks held: iterate over what comes back, then take its ``model``.
+
+    masks: parameter name -> bool of its shape, False where it stays zero (see :func:`masks_of`). data: (inputs,
+    targets), class indices for cross-entropy, floats for the squared error. validation: the part of the rows to judge
+    by, or rows of their own. Raises ValueError for masks and data that do not fit.
+    """
+    how = how or Training()
+    inputs, targets = data
+    if len(inputs) != len(targets) or len(inputs) < 2:
+        raise ValueError(f"data has {len(inputs)} inputs and {len(targets)} targets; as many of each, at least 2")
+    if isinstance(validation, tuple):
+        return FineTuning(model, masks, data, validation, how)
+    if not 0 < validation < 1:
+        raise ValueError(f"validation = {validation!r} must be a fraction of the rows, between 0 and 1, or rows")
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(how.seed))
+    count = min(max(round(validation * len(inputs)), 1), len(inputs) - 1)
+    held, used = order[:count], order[count:]
+    return FineTuning(model, masks, (inputs[used], targets[used]), (inputs[held], targets[held]), how)
+
+
+def _loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    if targets.is_floating_point():
+        return functional.mse_loss(outputs, targets)
+    return functional.cross_entropy(outputs, targets)
