@@ -70,13 +70,13 @@ def choose_network(choice: Choice) -> Choice:
             on_change=picked,
             args=("layers",),
         )
-        st.pills(
+        st.multiselect(
             "Methods",
             list(METHODS),
-            selection_mode="multi",
             format_func=common.title_of,
             key="w_methods",
-            wrap=True,
+            placeholder="Pick methods to compare",
+            width=440,
             on_change=picked,
             args=("methods",),
         )
