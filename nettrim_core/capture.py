@@ -93,23 +93,21 @@ class Target:
 @dataclass(frozen=True, eq=False)
 class Anatomy:
     """What of a model can be pruned: the targets in the order they are called, and everything else that has parameters
-    with the reason why not. graph: None where it cannot be read, and ``unread`` says why."""
+    with the reason why not. graph: None where it cannot be read."""
 
     targets: list[Target]
     skipped: list[tuple[str, str]]
     graph: Graph | None
-    unread: str = ""
 
 
-def anatomy(model: nn.Module, example: Tensor | None = None) -> Anatomy:
-    """Look at a model in eval mode. example: a few inputs, needed where symbolic tracing fails."""
+def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
+    """Look at a model in eval mode. example: a few inputs."""
     graph = read_graph(model, example)
     if isinstance(graph, Graph):
-        uses, read, unread = graph.uses(), graph, ""
+        uses = graph.uses()
     else:
-        calls, read, unread = _calls(model, example), None, graph
         note = f"treated as a linear layer: the model's graph cannot be read ({graph})"
-        uses = {name: [Use(None, False, note)] * count for name, count in calls.items()}
+        uses = {name: [Use(None, False, note)] * len(calls) for name, calls in probe(model, example).calls.items()}
     targets, skipped = [], []
     for name, module in model.named_modules():
         if not list(module.parameters(recurse=False)):
@@ -121,7 +119,7 @@ def anatomy(model: nn.Module, example: Tensor | None = None) -> Anatomy:
     for name, found in uses.items():
         if name not in refused:
             targets.append(_target(name, found))
-    return Anatomy(targets, skipped, read, unread)
+    return Anatomy(targets, skipped, graph if isinstance(graph, Graph) else None)
 
 
 def _target(name: str, uses: list[Use]) -> Target:
@@ -135,14 +133,11 @@ def _target(name: str, uses: list[Use]) -> Target:
 def _reason(model: nn.Module, name: str, module: nn.Module, uses: dict[str, list[Use]]) -> str:
     """Why a module's own parameters are left alone; "" for a layer that can be pruned."""
     kind = type(module).__name__
-    around = [model.get_submodule(name.rpartition(".")[0])] if name else []
-    while around and (parent := around[-1]) is not model and "." in name:
-        name = name.rpartition(".")[0]
+    parts = name.split(".")
+    for parent in (model.get_submodule(".".join(parts[:i])) for i in range(1, len(parts))):
         if _runs_as_one(parent):
-            return (
-                f"inside {type(parent).__name__}, which runs as one: attention and recurrent layers are not supported"
-            )
-        around.append(model.get_submodule(name.rpartition(".")[0]))
+            around = type(parent).__name__
+            return f"inside {around}, which runs as one: attention and recurrent layers are not supported"
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
         return "batch norm: it is folded into the layer before it while that is pruned, and stays as it is"
     if isinstance(module, nn.modules.conv._ConvTransposeNd):
@@ -166,16 +161,6 @@ def _runs_as_one(module: nn.Module) -> bool:
     return type(module).__module__.startswith("torch.nn") and not isinstance(module, containers)
 
 
-def _calls(model: nn.Module, example: Tensor | None) -> dict[str, int]:
-    """Layer -> how often the model calls it, found by running it."""
-    heard: list[str] = []
-    if example is not None:
-        names = [name for name, module in model.named_modules() if is_layer(module)]
-        with listening(model, names, lambda name, given, output: heard.append(name)):
-            run(model, example)
-    return {name: heard.count(name) for name in dict.fromkeys(heard)}
-
-
 Listener = Callable[[str, Tensor, Tensor], None]
 
 
@@ -197,7 +182,7 @@ def listening(model: nn.Module, names: list[str], hear: Listener) -> Iterator[No
 @torch.no_grad()
 def run(model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's outputs, batch by batch."""
-    return torch.cat([model(rows) for rows in inputs.split(ROWS_AT_A_TIME)])
+    return torch.cat([model(rows.clone()) for rows in inputs.split(ROWS_AT_A_TIME)])  # a model may write on its input
 
 
 @dataclass(frozen=True)
@@ -215,6 +200,10 @@ class Probe:
 
     calls: dict[str, list[Call]]
     order: list[str]
+
+    def last(self, model: nn.Module) -> str:
+        """The module with parameters that runs last."""
+        return next(n for n in reversed(self.order) if list(model.get_submodule(n).parameters(recurse=False)))
 
     def size(self, model: nn.Module, target: Target, samples: int, max_patches: int) -> Size:
         """The size of a layer's problem on so many samples. Inputs that will turn out to be always zero count too."""
@@ -316,7 +305,7 @@ def columns_of(
         for rows in inputs.split(ROWS_AT_A_TIME):
             heard.clear()
             with suppress(Enough):
-                model(rows)
+                model(rows.clone())
             seen += len(rows)
     return {
         name: tuple(torch.cat([p for c in calls for p in c[i]], 1) for i in (0, 1)) for name, calls in parts.items()
@@ -337,7 +326,7 @@ def reestimate(model: nn.Module, names: list[str], inputs: Tensor) -> None:
         for norm in norms:
             norm.momentum = None  # type: ignore[assignment]  # the plain mean over batches
         for rows in inputs.chunk(-(-len(inputs) // ROWS_AT_A_TIME)):
-            model(rows)
+            model(rows.clone())
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -355,7 +344,7 @@ def outputs_of(model: nn.Module, rows: Tensor, targets: list[Target]) -> tuple[d
         found[name].append(target.activated(model, output_columns(target.layer(model), output)))
 
     with listening(model, list(known), hear):
-        return found, model(rows)
+        return found, model(rows.clone())
 
 
 def sizes_of(model: nn.Module, inputs: Tensor, samples: int, max_patches: int) -> dict[str, Size]:

@@ -90,8 +90,9 @@ class FineTuning:
         inputs, targets = self.data
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * -(-len(inputs) // how.batch))
         generator = torch.Generator().manual_seed(how.seed)
-        lowest, waited = self._judge(model)[0], 0
-        yield Epoch(0, self._loss(model), *self._judge(model), True, time.perf_counter() - started)
+        lowest, accuracy = self._judge(model)
+        yield Epoch(0, self._loss(model), lowest, accuracy, True, time.perf_counter() - started)
+        waited = 0
         for number in range(1, how.epochs + 1):
             started, total = time.perf_counter(), 0.0
             model.train()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,19 @@ Bound = tuple[float | None, str]  # and, where there is none, why
 # Operations by name: a module's class or a function's name, in lower case and without underscores.
 IDENTITY = {"identity", "contiguous", "detach", "clone", "alias", "dropout", "dropout1d", "dropout2d", "dropout3d",
             "alphadropout", "featuredropout", "featurealphadropout"}  # fmt: skip
-SHAPE = {"flatten", "unflatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "movedim"}
+SHAPE = {
+    "flip",
+    "roll",
+    "flatten",
+    "unflatten",
+    "view",
+    "reshape",
+    "permute",
+    "transpose",
+    "squeeze",
+    "unsqueeze",
+    "movedim",
+}
 MAXPOOL = {"maxpool1d", "maxpool2d", "adaptivemaxpool1d", "adaptivemaxpool2d"}  # a ReLU may as well come before them
 NORM = {"batchnorm", "batchnorm1d", "batchnorm2d"}
 POOL = {"maxpool1d", "maxpool2d", "avgpool1d", "avgpool2d"}
@@ -31,7 +44,7 @@ JOIN = {"cat", "concat", "concatenate", "stack"}
 # Lipschitz constants: of functions of one number, of projections onto a part
 STEEPEST = {
     "relu": 1.0, "relu6": 1.0, "hardtanh": 1.0, "tanh": 1.0, "sigmoid": 0.25, "gelu": 1.13, "silu": 1.1, "mish": 1.09,
-    "softplus": 1.0, "softsign": 1.0, "hardsigmoid": 1 / 6, "hardswish": 1.5, "elu": 1.0, "selu": 1.76, "celu": 1.0,
+    "softplus": 1.0, "softsign": 1.0, "hardsigmoid": 1 / 6, "hardswish": 1.5, "selu": 1.76, "celu": 1.0, "mean": 1.0,
     "abs": 1.0, "softmax": 1.0, "neg": 1.0,
     "getitem": 1.0, "select": 1.0, "slice": 1.0, "narrow": 1.0, "chunk": 1.0, "split": 1.0, "unbind": 1.0,
 }  # fmt: skip
@@ -51,10 +64,13 @@ class Use:
 
 
 class Graph:
-    """The graph of a model; ``names`` says which nodes call which layer or batch norm."""
+    """The graph of a model. names: which nodes call which layer or batch norm; shapes: of the tensors that nodes give
+    for a few inputs."""
 
-    def __init__(self, nodes: Iterable[fx.Node], model: nn.Module, names: dict[fx.Node, str]) -> None:
-        self.nodes, self.model, self.names = list(nodes), model, names
+    def __init__(
+        self, nodes: Iterable[fx.Node], model: nn.Module, names: dict[fx.Node, str], shapes: dict[fx.Node, torch.Size]
+    ) -> None:
+        self.nodes, self.model, self.names, self.shapes = list(nodes), model, names, shapes
 
     def uses(self) -> dict[str, list[Use]]:
         """Layer -> what follows each of its calls, layers and calls in the order they run."""
@@ -66,7 +82,9 @@ class Graph:
 
     def _use(self, node: fx.Node) -> Use:
         norm, after = None, list(self._takers(node, IDENTITY))
-        if len(after) == 1 and (last := after[0]) in self.names and _foldable(self._module(last)):
+        # a batch norm's channels are a layer's outputs unless the layer is linear and its samples are sequences
+        by_output = not isinstance(self._module(node), nn.Linear) or len(self.shapes[node]) == 2
+        if by_output and len(after) == 1 and (last := after[0]) in self.names and _foldable(self._module(last)):
             norm, node = self.names[last], last
         after = list(self._takers(node, IDENTITY | SHAPE | MAXPOOL))
         others = [taker for taker in after if taker.op != "output" and operation(taker, self.model) != "relu"]
@@ -121,7 +139,7 @@ class Graph:
     @staticmethod
     def _before(node: fx.Node, at: dict[fx.Node, Bound]) -> Bound:
         """The bound of what a node takes, all its inputs together."""
-        taken = [at.get(other, (0.0, "")) for other in node.all_input_nodes]
+        taken = [at.get(other, (0.0, "")) for other in _taken(node)]
         missing = next((reason for bound, reason in taken if bound is None), None)
         if missing is not None:
             return None, missing
@@ -132,12 +150,15 @@ class Graph:
         if bound is None or bound == 0:
             return bound, reason
         what = operation(node, self.model)
-        if what in SUM and node.args[2:] == () and not node.kwargs:
-            return sum(at[other][0] or 0.0 for other in node.all_input_nodes), ""
+        plain = len(node.args) == 2 and not node.kwargs
+        if what in SUM and plain:
+            return sum((at[other][0] or 0.0) * self._repeated(other, node) for other in _taken(node)), ""
         if what in JOIN or node.op == "output":
             return bound, ""
-        if what in SCALE and isinstance(node.args[0], fx.Node) and isinstance(number := node.args[1], int | float):
-            return bound * (abs(number) if what.endswith("mul") else 1 / abs(number)), ""
+        if what in SCALE and plain and len(_taken(node)) == 1:
+            factors = [float(value) for value in node.args if isinstance(value, int | float)]
+            if len(factors) == 1 and (what.endswith("mul") or isinstance(node.args[1], int | float)):
+                return bound * (abs(factors[0]) if what.endswith("mul") else 1 / abs(factors[0])), ""
         factor = self._factor(node, what)
         if factor is None:
             return None, f"no bound: how far {self._label(node)!r} ({node.name}) can stretch an error is not known"
@@ -145,7 +166,7 @@ class Graph:
 
     def _factor(self, node: fx.Node, what: str) -> float | None:
         """How much an operation can stretch a Frobenius distance; None if that is not known."""
-        if len(node.all_input_nodes) > 1:
+        if len(_taken(node)) > 1:
             return None
         if what in IDENTITY or what in SHAPE:
             return 1.0
@@ -153,11 +174,10 @@ class Graph:
             return STEEPEST[what]
         module = self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
         if what in POOL:
-            kernel, stride = (
-                (module.kernel_size, module.stride) if module is not None
-                else (_argument(node, 1, "kernel_size"), _argument(node, 2, "stride"))
-            )  # fmt: skip
-            return pool_factor(kernel, stride or kernel, 2 if "2d" in what else 1, "avg" in what)
+            return _pool_of(node, module, what)
+        if what == "elu":
+            alpha = module.alpha if isinstance(module, nn.ELU) else _argument(node, 1, "alpha")
+            return max(1.0, 1.0 if alpha is None else abs(alpha))
         if what == "leakyrelu":
             slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else _argument(node, 1, "negative_slope")
             return max(1.0, abs(0.01 if slope is None else slope))
@@ -166,9 +186,35 @@ class Graph:
         if what in ("adaptiveavgpool1d", "adaptiveavgpool2d"):
             size = module.output_size if module is not None else _argument(node, 1, "output_size")
             return 1.0 if set(size if isinstance(size, tuple | list) else [size]) == {1} else None
-        if what == "mean":
-            return 1.0
         return None
+
+    def _repeated(self, given: fx.Node, node: fx.Node) -> float:
+        """How much broadcasting to the shape of ``node`` stretches a distance."""
+        return (
+            math.sqrt(self.shapes[node].numel() / max(self.shapes[given].numel(), 1)) if given in self.shapes else 1.0
+        )
+
+
+def _taken(node: fx.Node) -> list[fx.Node]:
+    """What a node takes, as often as it takes it."""
+    found: list[fx.Node] = []
+    fx.map_arg((node.args, node.kwargs), found.append)
+    return found
+
+
+def _pool_of(node: fx.Node, module: Any, what: str) -> float | None:
+    """The factor of a pooling; None for an average that does not divide by the size of its window everywhere."""
+    dimensions = 2 if "2d" in what else 1
+    read = (lambda place, name: getattr(module, name, None)) if module is not None else partial(_argument, node)
+    kernel, stride = read(1, "kernel_size"), read(2, "stride")
+    if "avg" in what:
+        places = {"ceil_mode": 4, "count_include_pad": 5, "divisor_override": 6}
+        ceil, include, divisor = (read(place, name) for name, place in places.items())
+        if ceil or include is False or divisor is not None:
+            return None
+    elif read(4, "dilation") not in (None, 1, (1, 1), [1, 1], (1,), [1]):
+        stride = 1  # windows with holes lie over each other more closely
+    return pool_factor(kernel, stride or kernel, dimensions, "avg" in what)
 
 
 def pool_factor(kernel: Any, stride: Any, dimensions: int, average: bool) -> float:
@@ -220,16 +266,33 @@ class _Tracer(fx.Tracer):
         return is_layer(m) or super().is_leaf_module(m, module_qualified_name)
 
 
-def read_graph(model: nn.Module, example: Tensor | None) -> Graph | str:
-    """The graph of a model in eval mode, or why it cannot be read. example: a few inputs, for torch.export."""
+class _Shapes(fx.Interpreter):
+    """Runs a graph and notes the shapes of what its nodes give."""
+
+    def __init__(self, model: fx.GraphModule) -> None:
+        super().__init__(model)
+        self.shapes: dict[fx.Node, torch.Size] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = value.shape
+        return value
+
+
+def read_graph(model: nn.Module, example: Tensor) -> Graph | str:
+    """The graph of a model in eval mode, or why it cannot be read. example: a few inputs."""
     try:
         graph = _Tracer().trace(model)
+        shapes = _Shapes(fx.GraphModule(model, graph))
+        with torch.no_grad():
+            shapes.run(example.clone())
     except Exception as error:  # tracing runs the model's own code, which may raise anything
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        return reason if example is None else _exported(model, example, reason)
-    calls = {node: str(node.target) for node in graph.nodes if node.op == "call_module"}
+        return _exported(model, example, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    nodes = list(shapes.module.graph.nodes)  # type: ignore[union-attr]
+    calls = {node: str(node.target) for node in nodes if node.op == "call_module"}
     named = {n: name for n, name in calls.items() if _told_apart(model.get_submodule(name))}
-    return Graph(graph.nodes, model, named)
+    return Graph(nodes, model, named, shapes.shapes)
 
 
 def _told_apart(module: nn.Module) -> bool:
@@ -238,8 +301,8 @@ def _told_apart(module: nn.Module) -> bool:
 
 def _exported(model: nn.Module, example: Tensor, reason: str) -> Graph | str:
     try:
-        program = torch.export.export(model, (example,), strict=False)
-    except Exception as error:
+        program = torch.export.export(model, (example.clone(),), strict=False)
+    except Exception as error:  # as above
         return f"{reason}; torch.export says {type(error).__name__}"
     signature = program.graph_signature
     holds = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
@@ -251,4 +314,6 @@ def _exported(model: nn.Module, example: Tensor, reason: str) -> Graph | str:
             owner = holds[tensor.name].rpartition(".")[0]
             if _told_apart(model.get_submodule(owner)):
                 names[node] = owner
-    return Graph(program.graph.nodes, model, names)
+    values = {node: node.meta.get("val") for node in program.graph.nodes}
+    shapes = {node: value.shape for node, value in values.items() if isinstance(value, Tensor)}
+    return Graph(program.graph.nodes, model, names, shapes)

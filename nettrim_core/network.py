@@ -91,7 +91,7 @@ class Network:
         }
         self.columns = columns_of(self.model, self.inputs, self._sampled(self.selected))
         self.has_norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
-        self.norms = self._stale_norms() if batchnorm == "reestimate" and len(self.inputs) > 1 else []
+        self.reestimates = batchnorm == "reestimate" and len(self.inputs) > 1
         self._held: list[tuple[dict[str, list[Tensor]], Tensor]] = []
         self.accuracy_before = self._accuracy(self.model)
 
@@ -130,10 +130,10 @@ class Network:
                 "fewer patches (max_patches) or fewer layers at a time, or raise memory_limit"
             )
 
-    def _stale_norms(self) -> list[str]:
-        """The batch norms that run after a selected layer: their statistics are those of other signals then."""
+    def _stale_norms(self, pruned: Iterable[Target]) -> list[str]:
+        """The batch norms that run after a pruned layer: their statistics are those of other signals then."""
         order = self.probe.order
-        first = min(order.index(target.name) for target in self.selected)
+        first = min(order.index(target.name) for target in pruned)
         norms = {
             name
             for name, module in self.model.named_modules()
@@ -233,8 +233,7 @@ class Network:
         """The problem of a cascade's next layer: inputs of the network pruned so far, outputs of the dense one."""
         X = columns_of(pruned, self.inputs, self._sampled([target]), stop=True)[target.name][0]
         before, Y = self.columns[target.name]
-        weighty = [name for name in self.probe.order if list(self.model.get_submodule(name).parameters(recurse=False))]
-        is_output = not target.relu and target.name == weighty[-1]
+        is_output = not target.relu and target.name == self.probe.last(self.model)
         gamma = rules.gamma * (rules.kappa**2 if is_output else 1.0)
         return target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
 
@@ -259,9 +258,10 @@ class Network:
                 )
             )  # fmt: skip
         kept: dict[str, float | None] = {}
-        if self.norms:
+        stale = self._stale_norms(chosen) if self.reestimates else []
+        if stale:
             kept = {"accuracy_kept": self._accuracy(pruned), "output_error_kept": output_error}
-            reestimate(pruned, self.norms, self.inputs)
+            reestimate(pruned, stale, self.inputs)
             output_error = self._compare(pruned)[2]
             layers = [self._reestimated(layer, pruned, *results[layer.name]) for layer in layers]
         report = Report(
@@ -278,7 +278,7 @@ class Network:
             accuracy=self._accuracy(pruned),
             accuracy_before=self.accuracy_before,
             test_samples=0 if self.test is None else len(self.test[1]),
-            batchnorm=("reestimate" if self.norms else "keep") if self.has_norms else None,
+            batchnorm=("reestimate" if stale else "keep") if self.has_norms else None,
             **kept,
         )
         return pruned, report

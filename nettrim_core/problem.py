@@ -29,6 +29,11 @@ def setting(default: Any, low: float = 0.0, high: float = 1.0, *, help: str, ope
     return field(default=default, metadata={"low": low, "high": high, "help": help, "open": open})
 
 
+def tolerance() -> Any:
+    """The setting that every method has: epsilon."""
+    return setting(0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm")
+
+
 class Settings:
     """Base of frozen dataclasses made of :func:`setting` fields; the constructor refuses values out of range."""
 

@@ -65,7 +65,9 @@ class LevelByLevel(ABC):
     def weights(self, count: int) -> Tensor:
         U, dead = self.W.clone(), self.W[~self.alive]
         free = min(count, dead.numel())
-        U[~self.alive] = torch.where(torch.arange(dead.numel()).reshape(dead.shape) < free, 0.0, dead)
+        U[~self.alive] = torch.where(
+            torch.arange(dead.numel(), device=dead.device).reshape(dead.shape) < free, 0.0, dead
+        )
         U[self.alive] = self.live(count - free)
         return U
 

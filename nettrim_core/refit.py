@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem
+from nettrim_core.problem import LayerProblem, setting
 from nettrim_core.threads import each
+
+
+def damping_setting() -> Any:
+    """The setting of the methods that need the Hessian."""
+    return setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
 
 def curvature(X: Tensor, damping: float) -> Tensor:

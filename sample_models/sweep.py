@@ -37,7 +37,7 @@ def main() -> None:
             if (name, mode) in NOT_STORED:
                 continue
             bundle = load_bundle(name)
-            layers = tuple(target.name for target in anatomy(bundle.model).targets)
+            layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
             samples = min(SAMPLES, len(bundle.calibration))
             recipe = Recipe(name, layers, rules, samples)
             started = time.perf_counter()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nettrim_core import METHODS
 from nettrim_core.capture import anatomy, probe, sampling, sizes_of
 from nettrim_core.layers import operator_norm, weights_of, write_weights
 from nettrim_core.network import Network
@@ -94,20 +95,25 @@ def test_a_convolution_is_its_problem(kind: str, arguments: dict[str, Any], afte
 
 @pytest.mark.parametrize("after", list(AFTER))
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(7, 6), (7, 3, 6)])
+@pytest.mark.parametrize("shape", [(7, 6), (7, 3, 6), (7, 4, 6)])
 def test_a_linear_layer_is_its_problem(shape: tuple[int, ...], bias: bool, after: str) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(6, 4, bias=bias)
-    following = AFTER[after](4 if len(shape) == 2 else 3, 1)
-    if len(shape) == 3:
-        following = [module for module in following if not isinstance(module, nn.BatchNorm1d)]
-    model = nn.Sequential(layer, *following).eval()
+    following = AFTER[after](shape[1] if len(shape) == 3 else 4, 1)
+    model, inputs = nn.Sequential(layer, *following).eval(), torch.randn(shape)
     if len(shape) == 2:
-        check(model, layer, torch.randn(shape), following)
-    else:
-        network = Network(model, torch.randn(shape))
-        problem = network.problem(network.selected[0])
-        torch.testing.assert_close(problem.activate(problem.response(problem.W)).float(), problem.Y)
+        check(model, layer, inputs, following)
+        return
+    # a batch norm after it goes over the places of the sequence, so that it is no part of the layer
+    network = Network(model, inputs)
+    (target,) = network.selected
+    problem = network.problem(target)
+    output = layer(inputs).detach()
+    plain = [m for m in following if not isinstance(m, nn.Dropout)]
+    assert target.norm is None
+    assert target.relu == (bool(plain) and isinstance(plain[0], nn.ReLU))
+    torch.testing.assert_close(problem.Y, (output.relu() if target.relu else output).flatten(0, 1).T)
+    torch.testing.assert_close(problem.activate(problem.response(problem.W)).float(), problem.Y)
 
 
 def check(model: nn.Module, layer: nn.Module, inputs: Tensor, following: list[nn.Module]) -> None:
@@ -348,6 +354,23 @@ def test_nothing_is_skipped_in_silence() -> None:
         "hooked": "parametrization",
     }.items():
         assert says in skipped[name], name
+
+
+def test_a_model_that_writes_on_its_input_leaves_the_callers_alone() -> None:
+    class Writing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x.add_(1))
+
+    inputs = torch.randn(9, 4)
+    before = inputs.clone()
+    network = Network(Writing(), inputs)
+    network.at(METHODS["magnitude"], {"fc": 0.5})
+    assert torch.equal(inputs, before)
+    torch.testing.assert_close(network.columns["fc"][0][:-1], before.T + 1)
 
 
 def test_a_hook_is_gone_even_after_an_exception() -> None:

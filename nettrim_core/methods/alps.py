@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import LevelByLevel, Levels, RankedMethod, Shared
-from nettrim_core.refit import LeastSquares
+from nettrim_core.refit import LeastSquares, damping_setting
 
 RHO = 0.03  # the first penalty, relative to the diagonal of G
 PATIENCE = 5  # iterations between two looks at the places
@@ -29,10 +29,8 @@ MAX_ITERATIONS = 1000
 
 @dataclass(frozen=True)
 class ALPS(RankedMethod):
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
-    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+    epsilon: float = tolerance()
+    damping: float = damping_setting()
 
     def rank(self, problem: LayerProblem) -> Levels:
         return Shared([_Splitting(block, self.damping) for block in problem.blocks])

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, setting, tolerance
 from nettrim_core.ranking import RankedMethod, Ranking, by_group, flat_order
 from nettrim_core.refit import LeastSquares
 
 
 @dataclass(frozen=True)
 class Magnitude(RankedMethod):
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
+    epsilon: float = tolerance()
     refit: bool = setting(False, help="adjust the weights that stay by least squares")
     damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of XX'/P in the refit")
 

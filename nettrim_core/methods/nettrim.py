@@ -25,7 +25,7 @@ from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
 from nettrim_core.groups import response
 from nettrim_core.homotopy import Homotopy, peak_bytes, refit_inside
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, check_sparsity, halving, setting
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, check_sparsity, halving, setting, tolerance
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
 
@@ -39,9 +39,7 @@ SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
 
 @dataclass(frozen=True)
 class NetTrim(Settings):
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
+    epsilon: float = tolerance()
     tol: float = setting(1e-3, 1e-9, 0.1, help="certified when duality gap and violation are at most this")
     refit: bool = setting(False, help="then move the weights that stay as near to the targets as the constraints let")
 

@@ -15,9 +15,9 @@ from numba import njit
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, setting, tolerance
 from nettrim_core.ranking import Adjust, RankedMethod, Ranking, by_group, flat_order
-from nettrim_core.refit import LeastSquares, cholesky, curvature
+from nettrim_core.refit import LeastSquares, cholesky, curvature, damping_setting
 from nettrim_core.threads import each
 
 BLOCK_BYTES = 128_000_000  # of private matrices at a time
@@ -33,10 +33,8 @@ class LOBS(RankedMethod):
     removed weights Q of a neuron; more ``sweeps`` come as near to it as wanted.
     """
 
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
-    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+    epsilon: float = tolerance()
+    damping: float = damping_setting()
     sweeps: int = setting(1, 1, 100, help="Gauss-Seidel sweeps: 1 is the classic method, many are the least squares")
 
     def rank(self, problem: LayerProblem) -> Ranking:
@@ -51,10 +49,8 @@ class ExactOBS(RankedMethod):
     """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact. Across neurons the removals are
     ordered by the slopes of the lower convex hull of each neuron's cumulative loss."""
 
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
-    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+    epsilon: float = tolerance()
+    damping: float = damping_setting()
 
     def rank(self, problem: LayerProblem) -> Ranking:
         fits = [LeastSquares(block, self.damping) for block in problem.blocks]

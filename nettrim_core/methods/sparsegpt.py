@@ -13,19 +13,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import LevelByLevel, Levels, RankedMethod, Shared
-from nettrim_core.refit import cholesky, curvature
+from nettrim_core.refit import cholesky, curvature, damping_setting
 
 BLOCK = 128  # inputs between two choices, as published
 
 
 @dataclass(frozen=True)
 class SparseGPT(RankedMethod):
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
-    damping: float = setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
+    epsilon: float = tolerance()
+    damping: float = damping_setting()
 
     def rank(self, problem: LayerProblem) -> Levels:
         return Shared([_Pass(block, self.damping) for block in problem.blocks])

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 
 import torch
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import RankedMethod, Ranking, flat_order
 
 
 @dataclass(frozen=True)
 class Wanda(RankedMethod):
-    epsilon: float = setting(
-        0.1, 0, 1, open=True, help="allowed discrepancy of the layer's response, relative to its norm"
-    )
+    epsilon: float = tolerance()
 
     def rank(self, problem: LayerProblem) -> Ranking:
         W = problem.W.double()
