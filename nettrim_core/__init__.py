@@ -6,10 +6,10 @@ pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), t
 """
 
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
+from nettrim_core.cascade import Cascade
 from nettrim_core.export import export
 from nettrim_core.finetune import finetune, masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
-from nettrim_core.network import Cascade
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
 from nettrim_core.recipe import EPSILONS, coarse_to_fine

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nettrim_core.capture import run
+from nettrim_core.dense import Labelled
 from nettrim_core.problem import Settings, setting
-
-Labelled = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from nettrim_core.cascade import Cascade
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
 from nettrim_core.methods import METHODS, method_name
-from nettrim_core.network import MAX_PATCHES, MEMORY_LIMIT, Cascade, Labelled, Network
+from nettrim_core.network import Network
 from nettrim_core.problem import Method
 from nettrim_core.report import Report
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from nettrim_core.bundle import Bundle
+from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.network import Cascade, Network
+from nettrim_core.network import Network
 from nettrim_core.problem import Method, halving
 
 # The knob's stops: 25 tolerances, logarithmic from .005 to .7.

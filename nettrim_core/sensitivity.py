@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from nettrim_core.network import MAX_PATCHES, MEMORY_LIMIT, Labelled, Network
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
+from nettrim_core.network import Network
 from nettrim_core.problem import Method, check_sparsity
 from nettrim_core.prune import named
 from nettrim_core.report import Report

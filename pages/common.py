@@ -14,9 +14,9 @@ import streamlit as st
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle, sample_names
 from nettrim_core.capture import anatomy, sizes_of
+from nettrim_core.dense import MAX_PATCHES
 from nettrim_core.jobs import Job, Pool
 from nettrim_core.methods import NetTrim
-from nettrim_core.network import MAX_PATCHES
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point, load_points, point_key
 from pages.state import METHOD_TITLES, Choice, Facts, parse

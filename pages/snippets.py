@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.network import Cascade
 from nettrim_core.recipe import EPSILONS
 from pages.state import Choice
 

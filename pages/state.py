@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.network import Cascade
 from nettrim_core.problem import Method, check_setting, settings_of
 from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, method_from
 

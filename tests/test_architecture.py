@@ -17,6 +17,8 @@ KNOW_NETWORKS = {
     "graph",
     "capture",
     "network",
+    "dense",
+    "assemble",
     "prune",
     "sweep",
     "sensitivity",

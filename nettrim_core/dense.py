@@ -1,0 +1,166 @@
+"""A dense network, read once: its layers' problems, and what a pruned copy is compared with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nettrim_core.capture import (
+    ROWS_AT_A_TIME,
+    Sampling,
+    Target,
+    anatomy,
+    columns_of,
+    outputs_of,
+    probe,
+    run,
+    sampling,
+)
+from nettrim_core.problem import LayerProblem
+
+MAX_PATCHES = 10_000
+MEMORY_LIMIT = 8e9  # bytes
+HELD = 3e8  # bytes of the dense network's outputs that are kept rather than computed for every point
+
+Labelled = tuple[Tensor, Tensor]
+
+
+class Dense:
+    """A copy of a model in eval mode, and the problems of the layers to prune."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Tensor,
+        layers: Sequence[str] | None = None,
+        test: Labelled | None = None,
+        *,
+        max_patches: int = MAX_PATCHES,
+        seed: int = 0,
+        memory_limit: float = MEMORY_LIMIT,
+        batchnorm: str = "reestimate",
+    ) -> None:
+        if batchnorm not in ("reestimate", "keep"):
+            raise ValueError(f'batchnorm = {batchnorm!r} must be "reestimate" or "keep"')
+        if max_patches < 1:
+            raise ValueError(f"max_patches = {max_patches} must be at least 1")
+        self.model = copy.deepcopy(model).eval()
+        self.seed = seed
+        self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        self.inputs = _checked(inputs, "inputs").to(self.device)
+        self.test = _checked_test(test, self.device)
+        self.probe = probe(self.model, self.inputs[:1])
+        self.anatomy = anatomy(self.model, self.inputs[:2])
+        self.selected = self._wanted(layers)
+        self._refuse_too_much(max_patches, memory_limit)
+        self.samplings = {
+            t.name: sampling(t.layer(self.model), self.probe.calls[t.name], len(self.inputs), max_patches, seed)
+            for t in self.selected
+        }
+        self.columns = columns_of(self.model, self.inputs, self.sampled(self.selected))
+        self.has_norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.model.modules())
+        self.reestimates = batchnorm == "reestimate" and len(self.inputs) > 1
+        self._held: list[tuple[dict[str, list[Tensor]], Tensor]] = []
+        self.accuracy_before = self.accuracy(self.model)
+
+    def _wanted(self, layers: Sequence[str] | None) -> list[Target]:
+        targets = {target.name: target for target in self.anatomy.targets}
+        if layers is None:
+            if not targets:
+                raise ValueError("the model has no layer that can be pruned (Linear, Conv1d or Conv2d)")
+            return list(targets.values())
+        known = ", ".join(targets)
+        if isinstance(layers, str):
+            raise ValueError(f"layers must be a list of module names; got the string {layers!r}")
+        reasons = dict(self.anatomy.skipped)
+        for name in layers:
+            if name not in targets:
+                if name not in dict(self.model.named_modules()):
+                    raise ValueError(f"layers: there is no module {name!r}; layers that can be pruned: {known}")
+                raise ValueError(f"layers: {name!r} cannot be pruned: {reasons.get(name, 'has no weights of its own')}")
+        if not layers:
+            raise ValueError(f"layers is empty: name at least one of {known}")
+        return [target for name, target in targets.items() if name in layers]
+
+    def _refuse_too_much(self, max_patches: int, limit: float) -> None:
+        """The columns of all layers are held at once."""
+        needed = {}
+        for target in self.selected:
+            size = self.probe.size(self.model, target, len(self.inputs), max_patches)
+            width = target.layer(self.model).weight.element_size()
+            needed[target.name] = width * size.samples * (size.groups * size.inputs + size.outputs)
+        total = sum(needed.values())
+        if total > limit:
+            worst = max(needed, key=lambda name: needed[name])
+            raise ValueError(
+                f"the layers' inputs and outputs on {len(self.inputs):,} samples take {total / 1e9:.1f} GB, most of it "
+                f"{worst!r} with {needed[worst] / 1e9:.1f} GB; the limit is {limit / 1e9:.1f} GB. Use fewer samples, "
+                "fewer patches (max_patches) or fewer layers at a time, or raise memory_limit"
+            )
+
+    def stale_norms(self, pruned: Iterable[Target]) -> list[str]:
+        """The batch norms that run after a pruned layer: their statistics are those of other signals then."""
+        order = self.probe.order
+        first = min(order.index(target.name) for target in pruned)
+        norms = {
+            name
+            for name, module in self.model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
+        }
+        return [name for name in dict.fromkeys(order[first:]) if name in norms]
+
+    def sampled(self, targets: Iterable[Target]) -> dict[str, tuple[Target, Sampling]]:
+        return {target.name: (target, self.samplings[target.name]) for target in targets}
+
+    def problem(self, target: Target) -> LayerProblem:
+        """A layer's problem on the dense network's signals."""
+        return target.problem(self.model, *self.columns[target.name])
+
+    def outputs(self) -> Iterator[tuple[Tensor, dict[str, list[Tensor]], Tensor]]:
+        """(inputs, outputs of the selected layers that count, output of the network), batch by batch."""
+        batches = self.inputs.split(ROWS_AT_A_TIME)
+        held = 0
+        for i, rows in enumerate(batches):
+            found = self._held[i] if i < len(self._held) else outputs_of(self.model, rows, self.selected)
+            held += sum(Y.numel() * Y.element_size() for calls in found[0].values() for Y in calls)
+            if i == len(self._held) and held <= HELD:
+                self._held.append(found)
+            yield rows, *found
+
+    @torch.no_grad()
+    def accuracy(self, model: nn.Module) -> float | None:
+        if self.test is None:
+            return None
+        inputs, labels = self.test
+        return int((run(model, inputs).argmax(1) == labels).sum()) / len(labels)
+
+
+def _checked(inputs: Tensor, name: str) -> Tensor:
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.ndim < 2:
+        got = (
+            f"a {inputs.dtype} tensor of shape {tuple(inputs.shape)}"
+            if isinstance(inputs, Tensor)
+            else type(inputs).__name__
+        )
+        raise ValueError(f"{name} must be a float tensor of shape (samples, ...); got {got}")
+    if len(inputs) == 0:
+        raise ValueError(f"{name} has no samples; at least 1 is needed")
+    if bad := int((~torch.isfinite(inputs)).sum()):
+        raise ValueError(f"{name} has {bad} NaN or infinite entries; every entry must be finite")
+    return inputs.detach()
+
+
+def _checked_test(test: Labelled | None, device: torch.device) -> Labelled | None:
+    if test is None:
+        return None
+    inputs, labels = test
+    inputs = _checked(inputs, "test inputs")
+    if labels.is_floating_point() or labels.shape != (len(inputs),):
+        raise ValueError(
+            f"test labels must be class indices, one for each of the {len(inputs)} test inputs; "
+            f"got a {labels.dtype} tensor of shape {tuple(labels.shape)}"
+        )
+    return inputs.to(device), labels.to(device)
