@@ -177,7 +177,7 @@ def certified() -> None:
             print(
                 f"| {name} | {layer} {size(problem)} | {problem.X.shape[1]:,} | {tol:g} | {seconds:.2f} | "
                 f"{sum(r.converged for r in results)} of 12 | {gap:.0e} | {violation:.0e} | "
-                f"{NetTrim.memory(problem.size) / 1e6:.0f} |", flush=True,
+                f"{NetTrim().memory(problem.size) / 1e6:.0f} |", flush=True,
             )  # fmt: skip
         layers.cache_clear()
 
@@ -317,7 +317,7 @@ def memory() -> None:
 def _memory() -> None:
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     problem = synthetic(4096, 1000, 4000)
-    stated = NetTrim.memory(problem.size)
+    stated = NetTrim().memory(problem.size)
     seconds, (result,) = ours(problem, [0.5])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"Stated {stated / 1e9:.1f} GB before solving; the whole process peaked at {peak / 1e9:.1f} GB; "

@@ -72,14 +72,15 @@ class Target:
         return Y.relu() if self.relu else Y
 
     def problem(
-        self, model: nn.Module, X: Tensor, Y: Tensor, pruned_inputs: bool = False, gamma: float | None = GAMMA
-    ) -> LayerProblem:
+        self, model: nn.Module, X: Tensor, Y: Tensor, pruned_inputs: bool = False, gamma: float | None = GAMMA,
+        responses: Tensor | None = None,
+    ) -> LayerProblem:  # fmt: skip
         """The layer's problem, given its inputs X and the outputs Y that count, as columns."""
         layer, after = self.layer(model), self.affine(model)
         try:
             return LayerProblem(
                 X, Y, self.weights(model), self.relu, layer.bias is not None, pruned_inputs, gamma,
-                None if after is None else after[1], groups_of(layer),
+                None if after is None else after[1], groups_of(layer), responses,
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(f"layer {self.name!r}: {error}") from error

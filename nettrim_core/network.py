@@ -18,7 +18,9 @@ from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
 from nettrim_core.dense import Dense
 from nettrim_core.problem import LayerProblem, Method
+from nettrim_core.ranking import judged
 from nettrim_core.report import Report
+from nettrim_core.response import response_set
 
 
 class Network(Dense):
@@ -43,11 +45,10 @@ class Network(Dense):
             yield from ((e, *point) for e, point in zip(epsilons, self.points(method, epsilons, cascade), strict=True))
             return
         problems = [self.problem(target) for target in self.selected]
-        for answers in zip(*[method.refine(problem, epsilons) for problem in problems], strict=True):
-            ((index, _), *_) = answers
-            solved = [(problem, result) for problem, (_, result) in zip(problems, answers, strict=True)]
+        for index, results in method.refines(problems, epsilons):
+            solved = self._named(zip(problems, results, strict=True))
             pointed = dataclasses.replace(method, epsilon=epsilons[index])
-            yield epsilons[index], *assemble(self, pointed, self._named(solved), rules)
+            yield epsilons[index], *assemble(self, pointed, solved, rules)
 
     def at(
         self, method: Method, sparsities: Mapping[str, float], cascade: bool | Cascade = False
@@ -89,11 +90,13 @@ class Network(Dense):
 
     def _parallel(self, method: Method, epsilons: list[float]) -> Iterator[list[Solved]]:
         problems = [self.problem(target) for target in self.selected]
-        paths = [method.path(problem, epsilons) for problem in problems]
-        for _ in epsilons:
-            yield [(problem, next(path)) for problem, path in zip(problems, paths, strict=True)]
+        for results in method.paths(problems, epsilons):
+            yield list(zip(problems, results, strict=True))
 
     def _cascaded(self, method: Method, epsilons: list[float], rules: Cascade) -> Iterator[list[Solved]]:
+        if method.joint:
+            yield from self._followed(method, epsilons, rules)
+            return
         first = self.problem(self.selected[0])
         path = method.path(first, epsilons)
         for epsilon in epsilons:
@@ -105,10 +108,26 @@ class Network(Dense):
                 target.write(pruned, solved[-1][1].U)
             yield solved
 
+    def _followed(self, method: Method, epsilons: list[float], rules: Cascade) -> Iterator[list[Solved]]:
+        """A method that decides layers together cannot take them in turn: its answer on the dense network's signals,
+        held to the radii of a cascade."""
+        for epsilon, results in zip(epsilons, self._parallel(method, epsilons), strict=True):
+            pruned, solved = copy.deepcopy(self.model), results[:1]
+            for target, (_, result) in zip(self.selected, results, strict=True):
+                if target is not self.selected[0]:
+                    problem = self._next_problem(pruned, target, rules)
+                    allowed = response_set(problem, epsilon)
+                    solved.append((problem, judged(problem, result.U, allowed, epsilon, result.stats["seconds"])))
+                target.write(pruned, result.U)
+            yield solved
+
     def _next_problem(self, pruned: nn.Module, target: Target, rules: Cascade) -> LayerProblem:
         """The problem of a cascade's next layer: inputs of the network pruned so far, outputs of the dense one."""
         X = columns_of(pruned, self.inputs, self.sampled([target]), stop=True)[target.name][0]
         before, Y = self.columns[target.name]
         is_output = not target.relu and target.name == self.probe.last(self.model)
         gamma = rules.gamma * (rules.kappa**2 if is_output else 1.0)
-        return target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
+        problem = target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
+        if not rules.dense or not problem.pruned_inputs:
+            return problem
+        return dataclasses.replace(problem, responses=self.problem(target).response(problem.W))

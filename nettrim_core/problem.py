@@ -7,7 +7,7 @@ Orientation, here and in every method: samples are columns, weights are (inputs,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -27,6 +27,11 @@ def setting(default: Any, low: float = 0.0, high: float = 1.0, *, help: str, ope
     whose default is an int takes whole numbers.
     """
     return field(default=default, metadata={"low": low, "high": high, "help": help, "open": open})
+
+
+def choice(*options: str, help: str) -> Any:
+    """A :func:`setting` that takes one of a few words, the first by default."""
+    return field(default=options[0], metadata={"options": options, "help": help})
 
 
 def tolerance() -> Any:
@@ -49,6 +54,10 @@ def settings_of(owner: Any) -> list[dataclasses.Field[Any]]:
 
 def check_setting(owner: str, f: dataclasses.Field[Any], value: Any) -> None:
     """Raise ValueError unless ``value`` is legal for the setting ``f``."""
+    if options := f.metadata.get("options"):
+        if value not in options:
+            raise ValueError(f"{owner}.{f.name} = {value!r} is not one of {', '.join(options)} ({f.metadata['help']})")
+        return
     if isinstance(f.default, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{owner}.{f.name} must be True or False; got {value!r}")
@@ -89,6 +98,8 @@ class LayerProblem:
     gamma: in a cascade, the factor on the squared error already made that gives the radius;
         None lets epsilon set the radius there too. Without ``pruned_inputs`` it has no effect.
     shift: (M,) a constant of each output, which is no weight: what a batch norm after the layer adds. None for none.
+    responses: (M, P) W'X of the dense network, where X is of a pruned one: what a method that fits responses by least
+        squares aims at. None: at W'X, whatever X is.
     groups: inputs and outputs come in so many groups, and an output sees the inputs of its own group only, and the
         bias: X is (groups n, P), plus the row of ones, and W (n, M), plus the bias.
 
@@ -105,6 +116,7 @@ class LayerProblem:
     gamma: float | None = GAMMA
     shift: Tensor | None = None
     groups: int = 1
+    responses: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
@@ -132,11 +144,16 @@ class LayerProblem:
             raise ValueError(
                 f"shift has the shape {tuple(self.shift.shape)}; one number for each of {M} outputs is needed"
             )
+        if self.responses is not None and self.responses.shape != (M, P):
+            raise ValueError(f"responses has the shape {tuple(self.responses.shape)}; that of Y, ({M}, {P}), is needed")
         if min(N, M, P) == 0:
             raise ValueError(
                 f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1"
             )
-        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W), ("shift", self.constant)):
+        known = {"X": self.X, "Y": self.Y, "W": self.W, "shift": self.shift, "responses": self.responses}
+        for name, tensor in known.items():
+            if tensor is None:
+                continue
             if bad := int((~torch.isfinite(tensor)).sum()):
                 raise ValueError(
                     f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?"
@@ -171,13 +188,14 @@ class LayerProblem:
         if self.groups == 1:
             return (self,)
         body, ones = (self.X[:-1], self.X[-1:]) if self.bias else (self.X, self.X[:0])
+        G = self.groups
         parts = zip(
-            body.chunk(self.groups), self.Y.chunk(self.groups), self.W.chunk(self.groups, 1),
-            self.constant[:, 0].chunk(self.groups), strict=True,
+            body.chunk(G), self.Y.chunk(G), self.W.chunk(G, 1), self.constant[:, 0].chunk(G),
+            [None] * G if self.responses is None else self.responses.chunk(G), strict=True,
         )  # fmt: skip
         return tuple(
-            dataclasses.replace(self, X=torch.cat([X, ones]), Y=Y, W=W, shift=shift, groups=1)
-            for X, Y, W, shift in parts
+            dataclasses.replace(self, X=torch.cat([X, ones]), Y=Y, W=W, shift=shift, responses=Z, groups=1)
+            for X, Y, W, shift, Z in parts
         )
 
     @cached_property
@@ -212,7 +230,8 @@ class LayerProblem:
 
     def double(self) -> LayerProblem:
         """The same problem in float64."""
-        return dataclasses.replace(self, X=self.X.double(), Y=self.Y.double(), W=self.W.double())
+        Z = None if self.responses is None else self.responses.double()
+        return dataclasses.replace(self, X=self.X.double(), Y=self.Y.double(), W=self.W.double(), responses=Z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,6 +278,43 @@ class Method(Protocol):
     def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
         """``at_sparsity`` for each, in the order given, sharing work between them."""
         ...
+
+    def paths(self, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
+        """Per epsilon the result of every layer of a network."""
+        ...
+
+    def refines(
+        self, problems: Sequence[LayerProblem], epsilons: Sequence[float]
+    ) -> Iterator[tuple[int, list[LayerResult]]]:
+        """``refine`` for every layer of a network."""
+        ...
+
+    @property
+    def joint(self) -> bool:
+        """Are the layers of a network decided together?"""
+        ...
+
+    def memory(self, size: Size) -> int:
+        """About how many bytes a layer takes at its peak, beside the problem itself."""
+        ...
+
+
+@dataclass(frozen=True)
+class Layerwise(Settings):
+    """What follows for methods that take every layer of a network on its own."""
+
+    joint: ClassVar[bool] = False
+
+    def paths(self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
+        """Per epsilon the result of every layer."""
+        return map(list, zip(*[self.path(problem, epsilons) for problem in problems], strict=True))
+
+    def refines(
+        self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]
+    ) -> Iterator[tuple[int, list[LayerResult]]]:
+        """(index, the result of every layer), coarse answers first."""
+        for answers in zip(*[self.refine(problem, epsilons) for problem in problems], strict=True):
+            yield answers[0][0], [result for _, result in answers]
 
 
 def halving(count: int) -> list[int]:

@@ -1,9 +1,8 @@
 """Methods that remove weights one by one: one order serves every epsilon and every sparsity.
 
 Such a method says in which order weights go and what the others become, or solves for any number of removals; the rest
-is here. ``epsilon`` stops at the
-sparsest point of the order whose measured response error is within the radius (L-OBS paper, algorithm 1, step 5), so
-that every method answers the same question.
+is here. ``epsilon`` stops at the sparsest point of the order whose measured response error is within the radius (L-OBS
+paper, algorithm 1, step 5), so that every method answers the same question.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import dataclasses
 import math
 import time
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,16 +20,21 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, check_sparsity, discrepancy
+from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, discrepancy
 from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
+TINY = 1e-12
+PRIVATE_BYTES = 256_000_000  # of the neurons' own matrices at a time
 
 Adjust = Callable[[Tensor], Tensor]
 
 
 class Levels(Protocol):
-    """The weights at any number of removals."""
+    """The weights at any number of removals. counts: the numbers there are, ascending from 0."""
+
+    @property
+    def counts(self) -> Sequence[int]: ...
 
     def weights(self, count: int) -> Tensor:
         """(N, M) float64 with ``count`` weights removed."""
@@ -42,10 +47,15 @@ class Ranking:
 
     position: (N, M) int64, when each weight goes, 0 first.
     adjust: from (N, M) bool, which weights stay, to their values: float64, zero elsewhere.
+    counts: the numbers of removals there are, ascending from 0; () for all.
     """
 
     position: Tensor
     adjust: Adjust
+    counts: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", self.counts or range(self.position.numel() + 1))
 
     def weights(self, count: int) -> Tensor:
         """(N, M) float64: the first ``count`` weights of the order removed, the others adjusted."""
@@ -57,6 +67,7 @@ class LevelByLevel(ABC):
 
     def __init__(self, problem: LayerProblem) -> None:
         self.alive, self.W = problem.alive, problem.W.double()
+        self.counts = range(self.W.numel() + 1)
 
     @abstractmethod
     def live(self, count: int) -> Tensor:
@@ -77,6 +88,7 @@ class Shared:
 
     def __init__(self, groups: Sequence[Levels]) -> None:
         self.groups = groups
+        self.counts = range(sum(len(group.counts) - 1 for group in groups) + 1)
 
     def weights(self, count: int) -> Tensor:
         G = len(self.groups)
@@ -89,7 +101,7 @@ def by_group(adjusts: Sequence[Adjust]) -> Adjust:
 
 
 @dataclass(frozen=True)
-class RankedMethod(Settings, ABC):
+class RankedMethod(Layerwise, ABC):
     """prune, path and at_sparsity for any method that can rank."""
 
     @abstractmethod
@@ -106,31 +118,30 @@ class RankedMethod(Settings, ABC):
 
     def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:
         """One result per epsilon in the order given, all from one ranking."""
-        started = time.perf_counter()
-        search: _Search | None = None
+        started, ranking = time.perf_counter(), None
+        errors: dict[int, float] = {}
         for epsilon in epsilons:
             dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
-            target = response_set(problem, epsilon)
-            search = search or _Search(problem, self.rank(problem), target)
-            count, error, U = search.sparsest_within(target.radius)
-            seconds, started = time.perf_counter() - started, time.perf_counter()
-            violation = max(error / target.radius - 1, 0.0) if target.radius else (0.0 if error == 0 else float("inf"))
-            stats = {
-                "epsilon": epsilon,
-                "radius": target.radius,
-                "violation": violation,
-                "count": float(count),
-                "seconds": seconds,
-            }
-            yield LayerResult(U.to(problem.W.dtype), violation == 0, stats)
+            ranking = ranking or self.rank(problem)
+            search = Search(problem, ranking, response_set(problem, epsilon), errors)
+            count = search.sparsest()
+            yield search.result(count, epsilon, time.perf_counter() - started)
             started = time.perf_counter()
+
+    def memory(self, size: Size) -> int:
+        """About how many bytes ranking and refitting a layer takes: copies of its inputs and responses in float64, a
+        few matrices of inputs by inputs, and what is allowed for private ones."""
+        return 8 * (size.samples * (size.inputs + 3 * size.outputs) + 6 * size.inputs**2) + PRIVATE_BYTES
 
     def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
         """(index, result) of the path: there is nothing coarser."""
         yield from enumerate(self.path(problem, epsilons))
 
     def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
-        """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there."""
+        """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there.
+
+        Raises ValueError, with the nearest there is, where a pattern of zeros does not allow that number.
+        """
         return next(self.levels(problem, [sparsity]))
 
     def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
@@ -140,6 +151,7 @@ class RankedMethod(Settings, ABC):
             check_sparsity(sparsity)
             ranking = ranking or self.rank(problem)
             count = round(sparsity * problem.W.numel())
+            _check_count(ranking.counts, count, sparsity, problem.W.numel())
             U = ranking.weights(count).to(problem.W.dtype)
             error = discrepancy(problem, U)
             stats = {
@@ -153,44 +165,90 @@ class RankedMethod(Settings, ABC):
             started = time.perf_counter()
 
 
-class _Search:
-    """Bisection over the order. The error grows with the count in practice; where it does not, the point found is
-    within the radius all the same, and the next one after it is not."""
+def _check_count(counts: Sequence[int], count: int, sparsity: float, total: int) -> None:
+    if counts[(place := bisect_left(counts, count)) - (place == len(counts))] != count:
+        near = min(counts[max(place - 1, 0) : place + 1], key=lambda c: abs(c - count))
+        raise ValueError(
+            f"sparsity = {sparsity!r} asks for {count} zeros of {total}, which the pattern of zeros does not allow; "
+            f"the nearest it does is {near}, sparsity = {near / total!r}"
+        )
 
-    def __init__(self, problem: LayerProblem, ranking: Levels, target: ResponseSet) -> None:
-        self.ranking, self.target, self.dtype = ranking, target, problem.W.dtype
-        self.problem = problem
-        self.total = problem.W.numel()
-        self.errors: dict[int, float] = {}
+
+class Search:
+    """Looks for what a radius allows among the levels of a layer. errors: by number of removals, kept between radii."""
+
+    def __init__(
+        self, problem: LayerProblem, ranking: Levels, target: ResponseSet, errors: dict[int, float] | None = None
+    ) -> None:
+        self.problem, self.ranking, self.target = problem, ranking, target
+        self.errors = {} if errors is None else errors
 
     def error(self, count: int) -> float:
+        """The norm of what the response set does not allow, with so many weights removed."""
         if count not in self.errors:
-            U = self.ranking.weights(count).to(self.dtype).double()
+            U = self.ranking.weights(count).to(self.problem.W.dtype).double()
             self.errors[count] = float(torch.linalg.vector_norm(self.target.excess(self.problem.response(U))))
         return self.errors[count]
 
-    def sparsest_within(self, radius: float) -> tuple[int, float, Tensor]:
-        """(count, its error, its weights in float64); count 0 even if that is already outside."""
-        if self.error(0) > radius or self.error(self.total) <= radius:
-            count = 0 if self.error(0) > radius else self.total
-            return count, self.error(count), self.ranking.weights(count)
-        inside = max(c for c, e in self.errors.items() if e <= radius)
-        outside = min(c for c, e in self.errors.items() if e > radius and c > inside)
-        tiny = 1e-12 * radius
-        brentq(
-            lambda c: math.log(max(self.error(round(c)), tiny) / radius),
-            inside,
-            outside,
-            xtol=0.5,
-            maxiter=BRENT_STEPS,
-            disp=False,
-        )
-        while True:  # what was evaluated on the way has narrowed the bracket to a few counts
-            inside = max(c for c, e in self.errors.items() if e <= radius)
-            outside = min(c for c, e in self.errors.items() if e > radius and c > inside)
-            if outside - inside == 1:
-                return inside, self.errors[inside], self.ranking.weights(inside)
-            self.error((inside + outside) // 2)
+    def relative(self, count: int) -> float:
+        """The same, relative to the radius."""
+        error = self.error(count)
+        return error / self.target.radius if self.target.radius else (0.0 if error == 0 else math.inf)
+
+    def sparsest(self) -> int:
+        """The largest number of removals within the radius whose next is not; 0 even if that is outside."""
+        counts = self.ranking.counts
+        known = {place: self.relative(c) for c in self.errors if (place := bisect_left(counts, c)) < len(counts)}
+        return counts[sparsest(lambda place: self.relative(counts[place]), len(counts) - 1, 1.0, known)]
+
+    def result(self, count: int, epsilon: float, seconds: float) -> LayerResult:
+        """The layer with so many weights removed."""
+        return judged(self.problem, self.ranking.weights(count).to(self.problem.W.dtype), self.target, epsilon, seconds)
+
+
+def judged(problem: LayerProblem, U: Tensor, target: ResponseSet, epsilon: float, seconds: float) -> LayerResult:
+    """Given weights as the result of a method without constraints of its own; stats epsilon, radius, violation, count
+    (of zeros), seconds."""
+    error = float(torch.linalg.vector_norm(target.excess(problem.response(U))))
+    violation = max(error / target.radius - 1, 0.0) if target.radius else (0.0 if error == 0 else math.inf)
+    stats = {
+        "epsilon": epsilon,
+        "radius": target.radius,
+        "violation": violation,
+        "count": float((U == 0).sum()),
+        "seconds": seconds,
+    }
+    return LayerResult(U, violation == 0, stats)
+
+
+def sparsest(error: Callable[[int], float], last: int, allowed: float, known: dict[int, float] | None = None) -> int:
+    """The largest place of 0 .. last whose error is at most ``allowed`` while the next one's is not; 0 even if that is
+    too much. The error grows with the place in practice; where it does not, the place found is allowed all the same.
+
+    known: errors at some places, from before.
+    """
+    known = {} if known is None else known
+
+    def at(place: int) -> float:
+        if place not in known:
+            known[place] = error(place)
+        return known[place]
+
+    def bracket() -> tuple[int, int]:
+        inside = max(c for c, e in known.items() if e <= allowed)
+        return inside, min(c for c, e in known.items() if e > allowed and c > inside)
+
+    if at(0) > allowed or at(last) <= allowed:
+        return 0 if at(0) > allowed else last
+    brentq(
+        lambda place: math.log(max(at(round(place)), TINY * allowed) / allowed), *bracket(),
+        xtol=0.5, maxiter=BRENT_STEPS, disp=False,
+    )  # fmt: skip
+    while True:  # what was evaluated on the way has narrowed the bracket to a few places
+        inside, outside = bracket()
+        if outside - inside == 1:
+            return inside
+        at((inside + outside) // 2)
 
 
 def flat_order(scores: Tensor, then: Tensor | None = None) -> Tensor:

@@ -60,11 +60,26 @@ def refit(H: Tensor, W: Tensor, keep: Tensor, damping: float) -> Tensor:
 
 
 class LeastSquares:
-    """The refit of a layer without groups to any mask: from (N, M) bool, which weights stay, to their values."""
+    """The quadratic that stands for a layer without groups, (u - w)' H (u - w) per neuron, and its least on any mask:
+    from (N, M) bool, which weights stay, to their values.
+
+    H = XX'/P + damping I on the live inputs. w is the trained weights; where the dense network's responses Z are other
+    than W'X (a cascade), the minimum of ||u'X - z||^2 / P + damping ||u - w||^2, which is w + H^-1 X (z - w'X)' / P.
+    """
 
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
-        self.H = curvature(problem.X[self.alive], damping)
+        X = problem.X[self.alive].double()
+        self.H = curvature(X, damping)
+        if problem.responses is not None and len(X):
+            moved = X @ (problem.responses.double() - problem.response(self.W)).T / X.shape[1]
+            self.W = self.W.index_add(
+                0, self.alive.nonzero().flatten(), torch.cholesky_solve(moved, cholesky(self.H, damping))
+            )
+
+    def inverse(self) -> Tensor:
+        """H^-1, of the live inputs."""
+        return torch.cholesky_inverse(cholesky(self.H, self.damping)) if len(self.H) else self.H
 
     def __call__(self, keep: Tensor) -> Tensor:
         U = self.W * keep

@@ -41,7 +41,7 @@ def memory_of(name: str, samples: int) -> dict[str, int]:
     """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples."""
     bundle = bundle_of(name)
     sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, MAX_PATCHES)
-    return {layer: NetTrim.memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
+    return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
 
 
 class Points:

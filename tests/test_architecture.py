@@ -28,7 +28,19 @@ KNOW_NETWORKS = {
     "record",
 }
 # what a method may build on
-UNDER_METHODS = {"problem", "groups", "response", "refit", "ranking", "certificate", "admm", "homotopy", "threads"}
+UNDER_METHODS = {
+    "problem",
+    "groups",
+    "response",
+    "refit",
+    "ranking",
+    "pattern",
+    "merge",
+    "certificate",
+    "admm",
+    "homotopy",
+    "threads",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -103,10 +103,11 @@ def test_every_setting_has_a_range_that_holds_its_default_and_a_help_text(name: 
     assert {f.name for f in dataclasses.fields(method)} == {f.name for f in settings}
     for f in settings:
         assert len(f.metadata["help"]) > 10
-        if not isinstance(f.default, bool):
-            for outside in (f.metadata["low"] - 1, f.metadata["high"] + 1):
-                with pytest.raises(ValueError, match=f.name):
-                    dataclasses.replace(method, **{f.name: outside})
+        if isinstance(f.default, bool):
+            continue
+        for outside in ["elsewhere"] if "options" in f.metadata else [f.metadata["low"] - 1, f.metadata["high"] + 1]:
+            with pytest.raises(ValueError, match=f.name):
+                dataclasses.replace(method, **{f.name: outside})
 
 
 def test_a_value_finds_its_name_whatever_its_settings(name: str) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 from torch import Tensor
 
 from nettrim_core import LOBS, METHODS, ExactOBS, LayerProblem, Magnitude
-from nettrim_core.methods.obs import greedy_trace, hull_slopes
-from nettrim_core.ranking import flat_order
+from nettrim_core.methods.obs import greedy_trace
 from nettrim_core.refit import curvature, refit
 from tests.conftest import random_layer
 
@@ -107,33 +104,6 @@ def test_refit_of_any_mask_is_the_least_squares_on_it(share: float) -> None:
     for m in range(6):
         rows = [int(i) for i in keep[:, m].nonzero().flatten()]
         torch.testing.assert_close(U[:, m], least_squares(H, problem.W[:, m], rows), rtol=1e-7, atol=1e-9)
-
-
-def test_the_hull_merge_is_optimal_at_hull_vertices() -> None:
-    """Against every way of spending a number of removals over the rows, where a row's own order is fixed."""
-    losses = torch.rand(5, 4, dtype=F64, generator=torch.Generator().manual_seed(4)) ** 2
-    cumulative = torch.cat([torch.zeros(1, 4, dtype=F64), losses.cumsum(0)])
-    slopes = hull_slopes(losses)
-    steps = torch.arange(5)[:, None].expand(5, 4)
-    position = flat_order(slopes, steps)
-    ordered = slopes.flatten()[position.flatten().argsort()]
-    best: dict[int, float] = {}
-    for counts in itertools.product(range(6), repeat=4):
-        spent = sum(float(cumulative[c, m]) for m, c in enumerate(counts))
-        best[sum(counts)] = min(spent, best.get(sum(counts), float("inf")))
-    vertices = [k for k in range(1, 20) if ordered[k] > ordered[k - 1]]
-    assert len(vertices) > 5
-    for count in vertices:
-        merged = (position < count).sum(0)
-        spent = sum(float(cumulative[int(c), m]) for m, c in enumerate(merged))
-        assert spent == pytest.approx(best[count], rel=1e-9)
-
-
-def test_the_merge_keeps_each_neurons_own_order() -> None:
-    losses = torch.rand(30, 8, dtype=F64, generator=torch.Generator().manual_seed(1))
-    position = flat_order(hull_slopes(losses), torch.arange(30)[:, None].expand(30, 8))
-    assert bool((position.diff(dim=0) > 0).all())
-    assert sorted(position.flatten().tolist()) == list(range(240))
 
 
 @pytest.mark.parametrize("name", ["lobs", "exactobs", "magnitude", "magnitude_refit"])

@@ -170,7 +170,7 @@ def test_memory_is_stated_before_solving(app: AppTest) -> None:
     network = Recipe("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
     (layer,) = network.selected
     stated = common.memory_of("digits_mlp", 1000)["fc1"]
-    assert stated >= NetTrim.memory(network.problem(layer).size, len(os.sched_getaffinity(0))) > 0
+    assert stated >= NetTrim().memory(network.problem(layer).size, len(os.sched_getaffinity(0))) > 0
     assert f"{words.megabytes(stated)} for fc1." in text(app)
 
 

@@ -291,7 +291,7 @@ def test_an_interrupt_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_memory_is_stated_and_grows_with_the_layer() -> None:
-    small, large = (NetTrim.memory(random_layer(n, 4, 60).size) for n in (10, 20))
+    small, large = (NetTrim().memory(random_layer(n, 4, 60).size) for n in (10, 20))
     assert 0 < small < large
 
 

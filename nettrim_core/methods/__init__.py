@@ -17,6 +17,7 @@ METHODS: dict[str, Any] = {
     "exactobs": ExactOBS(),
     "magnitude": Magnitude(),
     "magnitude_refit": Magnitude(refit=True),
+    "magnitude_global": Magnitude(overall=True),
     "nettrim_refit": NetTrim(refit=True),
     "lobs_sweeps": LOBS(sweeps=4),
     "wanda": Wanda(),

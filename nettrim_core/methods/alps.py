@@ -40,6 +40,7 @@ class _Splitting(LevelByLevel):
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         super().__init__(problem)
         self.fit = LeastSquares(problem, damping)
+        self.W = self.fit.W
         self.unit = self.fit.H.diagonal().rsqrt()[:, None]
         self.values, self.vectors = torch.linalg.eigh(self.unit * self.fit.H * self.unit.T)
 

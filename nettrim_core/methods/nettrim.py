@@ -25,7 +25,7 @@ from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
 from nettrim_core.groups import response
 from nettrim_core.homotopy import Homotopy, peak_bytes, refit_inside
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, check_sparsity, halving, setting, tolerance
+from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, halving, setting, tolerance
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
 
@@ -38,7 +38,7 @@ SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
 
 
 @dataclass(frozen=True)
-class NetTrim(Settings):
+class NetTrim(Layerwise):
     epsilon: float = tolerance()
     tol: float = setting(1e-3, 1e-9, 0.1, help="certified when duality gap and violation are at most this")
     refit: bool = setting(False, help="then move the weights that stay as near to the targets as the constraints let")
@@ -73,8 +73,7 @@ class NetTrim(Settings):
         for index in descending:
             yield index, solver.at(epsilons[index])
 
-    @staticmethod
-    def memory(size: Size, threads: int | None = None) -> int:
+    def memory(self, size: Size, threads: int | None = None) -> int:
         """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
         samples = size.samples if size.relu else min(size.samples, size.inputs + 1)
         return peak_bytes(dataclasses.replace(size, samples=samples), threads or torch.get_num_threads())
@@ -150,7 +149,7 @@ class _Solver:
     def __init__(
         self, problem: LayerProblem, method: NetTrim, epsilons: Sequence[float] = (), ahead: float = math.inf
     ) -> None:
-        self.problem, self.tol, self.refit = problem, method.tol, method.refit
+        self.problem, self.method, self.tol = problem, method, method.tol
         alive = (problem.inputs != 0).any(-1)  # (N,) or (groups, N)
         self.rows = alive.reshape(problem.groups, -1).any(0)
         if not bool(self.rows.any()):
@@ -223,7 +222,7 @@ class _Solver:
         U[self.rows] = solution.U
         found = solution.certificate
         violation = found.violation
-        if self.refit:
+        if self.method.refit:
             target = self.target(epsilon)
             U[self.rows] = refit_inside(self.X, target, solution.U)
             violation = target.violation(response(self.X, U[self.rows].double()))
@@ -237,7 +236,7 @@ class _Solver:
             "epsilon": epsilon,
             "radius": radius,
             "tol": tol,
-            "memory": float(NetTrim.memory(self.problem.size)),
+            "memory": float(self.method.memory(self.problem.size)),
         }
         return LayerResult(
             U,

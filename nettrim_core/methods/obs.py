@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numba import njit
-from scipy.optimize import isotonic_regression
 from torch import Tensor
 
+from nettrim_core.merge import Merge
+from nettrim_core.pattern import FREE, ordered, pattern_setting, runs
 from nettrim_core.problem import LayerProblem, setting, tolerance
-from nettrim_core.ranking import Adjust, RankedMethod, Ranking, by_group, flat_order
-from nettrim_core.refit import LeastSquares, cholesky, curvature, damping_setting
+from nettrim_core.ranking import Adjust, Levels, RankedMethod, Ranking, by_group
+from nettrim_core.refit import LeastSquares, damping_setting
 from nettrim_core.threads import each
 
 BLOCK_BYTES = 128_000_000  # of private matrices at a time
@@ -36,26 +37,45 @@ class LOBS(RankedMethod):
     epsilon: float = tolerance()
     damping: float = damping_setting()
     sweeps: int = setting(1, 1, 100, help="Gauss-Seidel sweeps: 1 is the classic method, many are the least squares")
+    pattern: str = pattern_setting()
 
     def rank(self, problem: LayerProblem) -> Ranking:
-        blocks = [_Classic(block, self.damping, self.sweeps) for block in problem.blocks]
-        position = flat_order(torch.cat([block.scores for block in blocks], 1))
+        blocks = [_Classic(LeastSquares(block, self.damping), self.sweeps) for block in problem.blocks]
+        position, counts = ordered(problem, self.pattern, torch.cat([block.scores for block in blocks], 1))
         orders = position.chunk(problem.groups, 1)
-        return Ranking(position, by_group([block.along(order) for block, order in zip(blocks, orders, strict=True)]))
+        adjusts = [block.along(order) for block, order in zip(blocks, orders, strict=True)]
+        return Ranking(position, by_group(adjusts), counts)
 
 
 @dataclass(frozen=True)
 class ExactOBS(RankedMethod):
-    """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact. Across neurons the removals are
-    ordered by the slopes of the lower convex hull of each neuron's cumulative loss."""
+    """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact. How many of a number of removals
+    each neuron takes is settled by merging their traces (:mod:`nettrim_core.merge`)."""
 
     epsilon: float = tolerance()
     damping: float = damping_setting()
+    pattern: str = pattern_setting()
 
-    def rank(self, problem: LayerProblem) -> Ranking:
+    def rank(self, problem: LayerProblem) -> Levels:
         fits = [LeastSquares(block, self.damping) for block in problem.blocks]
-        slopes, steps = (torch.cat(parts, 1) for parts in zip(*map(_traced, fits), strict=True))
-        return Ranking(flat_order(slopes, steps), by_group(fits))
+        limits = runs(problem, self.pattern)
+        turns, losses = (torch.cat(parts, 1) for parts in zip(*[_traced(fit, limits) for fit in fits], strict=True))
+        if self.pattern == FREE:
+            return _Merged(turns, losses, by_group(fits))
+        position, counts = ordered(problem, self.pattern, turns)
+        return Ranking(position, by_group(fits), counts)
+
+
+class _Merged:
+    """The first weights of every neuron's trace, as many of each as their merge says."""
+
+    def __init__(self, turns: Tensor, losses: Tensor, adjust: Adjust) -> None:
+        self.turns, self.adjust = turns, adjust
+        self.merge = Merge(losses.cpu().numpy())
+        self.counts = range(turns.numel() + 1)
+
+    def weights(self, count: int) -> Tensor:
+        return self.adjust(self.turns >= torch.from_numpy(self.merge.shares(count)).to(self.turns.device))
 
 
 class _Classic:
@@ -64,10 +84,8 @@ class _Classic:
     The first, l = solve(tril(G), w_Q), is the same for any part of the removals, so it is done once for all.
     """
 
-    def __init__(self, problem: LayerProblem, damping: float, sweeps: int) -> None:
-        self.alive, self.W, self.sweeps = problem.alive, problem.W.double(), sweeps
-        H = curvature(problem.X[self.alive], damping)
-        self.inverse = torch.cholesky_inverse(cholesky(H, damping)) if len(H) else H
+    def __init__(self, fit: LeastSquares, sweeps: int) -> None:
+        self.alive, self.W, self.inverse, self.sweeps = fit.alive, fit.W, fit.inverse(), sweeps
         self.scores = torch.full_like(self.W, -1.0)  # weights of dead inputs cost nothing and go first
         self.scores[self.alive] = self.W[self.alive].square() / (2 * self.inverse.diagonal()[:, None])
 
@@ -127,48 +145,63 @@ def _sweep(inverse, w, order, removed, multipliers, times):
                 w[i] -= factor * row[i]
 
 
-def _traced(fit: LeastSquares) -> tuple[Tensor, Tensor]:
-    """For every weight, (N, M) each: the hull's slope where the exact greedy order removes it, and at which step."""
-    slopes = torch.full_like(fit.W, -1.0)  # weights of dead inputs cost nothing and go first
-    steps = torch.zeros_like(fit.W, dtype=torch.int64)
-    W = fit.W[fit.alive]
+def _traced(fit: LeastSquares, limits: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """(N, M) each: at which turn of its neuron the exact greedy order removes a weight, and what each turn costs.
+
+    limits: see :func:`nettrim_core.pattern.runs`; what they keep has its turn after all others, at no cost. Weights of
+    dead inputs have the first turns, at no cost, and count in the limits.
+    """
+    turns, losses = torch.zeros_like(fit.W, dtype=torch.int64), torch.zeros_like(fit.W)
+    dead, W = int((~fit.alive).sum()), fit.W[fit.alive]
+    turns[~fit.alive] = torch.arange(dead, device=W.device)[:, None]
     if len(W):
-        order, losses = greedy_trace(torch.cholesky_inverse(cholesky(fit.H, fit.damping)), W)
-        slopes[fit.alive] = torch.empty_like(W).scatter_(0, order, hull_slopes(losses))
-        steps[fit.alive] = order.argsort(0)
-    return slopes, steps
+        if limits is not None:
+            run, leaving = limits
+            free = run[~fit.alive].bincount(minlength=len(leaving))
+            limits = run[fit.alive], (leaving - free).clamp(min=0)
+        order, costs = greedy_trace(fit.inverse(), W, limits)
+        turn = torch.arange(dead, dead + len(order), device=W.device)[:, None].expand_as(order)
+        turns[fit.alive] = torch.full_like(W, len(turns), dtype=torch.int64).scatter_(0, order, turn)
+        losses[dead : dead + len(costs)] = costs
+    return turns, losses
 
 
-def greedy_trace(inverse: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
-    """The exact greedy order of each column and the loss of each removal: two (n, M) tensors, in removal order.
+def greedy_trace(inverse: Tensor, W: Tensor, limits: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """The exact greedy order of each column and the loss of each removal: two (T, M) tensors, in removal order.
 
     inverse: (n, n) H^-1. W: (n, M). Column m of the order holds the indices removed first to last; its losses sum to
-    (u - w)' H (u - w) of the least squares on what is left. Raises ValueError if rounding has used up H^-1.
+    (u - w)' H (u - w) of the least squares on what is left. limits: (the run each of the n lies in, how many of each
+    run can go), T is their sum; None for no limits, T = n. Raises ValueError if rounding has used up H^-1.
 
     This is a pivoted Cholesky factorisation of H^-1 per column. Within a chunk it is left-looking (the inverse is
     read, never written); after a chunk the private inverse of the survivors is formed once, smaller each time.
     """
     n, M = W.shape
+    run, leaving = limits or (torch.zeros(n, dtype=torch.int64), torch.tensor([n]))
     blocks = torch.arange(M, device=W.device).split(max(1, BLOCK_BYTES // (8 * n * n)))
-    traces = [_trace_block(inverse, W[:, block].T) for block in blocks]
+    traces = [_trace_block(inverse, W[:, block].T, run.to(W.device), leaving.to(W.device)) for block in blocks]
     order, losses = (torch.cat(parts).T for parts in zip(*traces, strict=True))
     return order, losses
 
 
-def _trace_block(inverse: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+def _trace_block(inverse: Tensor, w: Tensor, run: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
     """greedy_trace for a few neurons; w, order and losses are (b, n)."""
     b, n = w.shape
     each = torch.arange(b, device=w.device)
     A = inverse.expand(b, n, n)
     index = torch.arange(n, device=w.device).expand(b, n)
+    room = leaving.expand(b, -1).clone()  # how many of each run may still go
     order, pivots, steps = [], [], []
-    while (left := w.shape[1]) > 0:
+    total = int(leaving.sum())
+    while (left := total - len(order)) > 0:
         size = min(CHUNK, left)
-        L = w.new_empty(b, size, left)
+        L = w.new_empty(b, size, w.shape[1])
         diagonal = A.diagonal(dim1=1, dim2=2).clone()
         removed = torch.zeros_like(w, dtype=torch.bool)
+        runs_here = run[index]
         for t in range(size):
-            j = (w.square() / diagonal).masked_fill(removed, torch.inf).argmin(1)
+            closed = removed | (room.gather(1, runs_here) == 0)
+            j = (w.square() / diagonal).masked_fill(closed, torch.inf).argmin(1)
             row = A[each, j] - (L[each, :t, j].unsqueeze(1) @ L[:, :t]).squeeze(1)
             pivot = row[each, j]
             row = row / pivot.sqrt()[:, None]
@@ -176,23 +209,17 @@ def _trace_block(inverse: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
             w = w - step[:, None] * row
             diagonal = diagonal - row.square()
             removed[each, j] = True
+            room[each, runs_here[each, j]] -= 1
             L[:, t] = row
             order.append(index[each, j])
             pivots.append(pivot)
             steps.append(step)
-        kept = removed.to(torch.int8).argsort(dim=1, stable=True)[:, : left - size]  # survivors, in order
-        L = L.gather(2, kept[:, None, :].expand(b, size, left - size))
+        kept = removed.to(torch.int8).argsort(dim=1, stable=True)[:, : w.shape[1] - size]  # survivors, in order
+        L = L.gather(2, kept[:, None, :].expand(b, size, kept.shape[1]))
         A = A[each[:, None, None], kept[:, :, None], kept[:, None, :]] - L.transpose(1, 2) @ L
         w, index = w.gather(1, kept), index.gather(1, kept)
+    if not order:
+        return index[:, :0], w[:, :0]
     if not bool((torch.stack(pivots) > 0).all()):
         raise ValueError("rounding has used up the inverse of XX'/P + damping I in the trace; use a larger damping")
     return torch.stack(order, 1), torch.stack(steps, 1).square()
-
-
-def hull_slopes(losses: Tensor) -> Tensor:
-    """Slopes of the lower convex hull of each column's cumulative loss, in removal order: (n, M), non-decreasing.
-
-    Pool adjacent violators on the increments; removing in the order of the slopes is optimal at hull vertices.
-    """
-    slopes = [isotonic_regression(column).x for column in losses.T.cpu().numpy()]
-    return torch.stack([torch.from_numpy(s) for s in slopes], 1).to(losses)

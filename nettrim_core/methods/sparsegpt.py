@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import LevelByLevel, Levels, RankedMethod, Shared
-from nettrim_core.refit import cholesky, curvature, damping_setting
+from nettrim_core.refit import LeastSquares, damping_setting
 
 BLOCK = 128  # inputs between two choices, as published
 
@@ -32,9 +32,8 @@ class SparseGPT(RankedMethod):
 class _Pass(LevelByLevel):
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         super().__init__(problem)
-        H = curvature(problem.X[self.alive], damping)
-        inverse = torch.cholesky_inverse(cholesky(H, damping)) if len(H) else H
-        self.factor = torch.linalg.cholesky(inverse, upper=True)
+        fit = LeastSquares(problem, damping)
+        self.W, self.factor = fit.W, torch.linalg.cholesky(fit.inverse(), upper=True)
 
     def live(self, count: int) -> Tensor:
         W, U = self.W[self.alive], self.factor

@@ -11,19 +11,20 @@ from dataclasses import dataclass
 
 import torch
 
+from nettrim_core.pattern import ordered, pattern_setting
 from nettrim_core.problem import LayerProblem, tolerance
-from nettrim_core.ranking import RankedMethod, Ranking, flat_order
+from nettrim_core.ranking import RankedMethod, Ranking
 
 
 @dataclass(frozen=True)
 class Wanda(RankedMethod):
     epsilon: float = tolerance()
+    pattern: str = pattern_setting()
 
     def rank(self, problem: LayerProblem) -> Ranking:
         W = problem.W.double()
         norms = torch.cat([b.X.double().norm(dim=1, keepdim=True).expand_as(b.W) for b in problem.blocks], 1)
         scores = W.abs() * norms
-        turn = scores.argsort(dim=0, stable=True).argsort(
-            dim=0
-        )  # the first of every neuron, the second of every neuron, ...
-        return Ranking(flat_order(turn, scores), lambda keep: W * keep)
+        turn = scores.argsort(dim=0, stable=True).argsort(dim=0)  # first of every neuron, second of every neuron, ...
+        position, counts = ordered(problem, self.pattern, turn, scores)
+        return Ranking(position, lambda keep: W * keep, counts)
