@@ -32,7 +32,7 @@ class Magnitude(RankedMethod):
         super().__post_init__()
         if self.overall and self.pattern != FREE:
             raise ValueError(
-                f"Magnitude.overall leaves no say to a pattern of zeros in each layer; got {self.pattern!r}"
+                f"Magnitude.overall leaves no choice to a pattern of zeros; got pattern = {self.pattern!r}"
             )
 
     def rank(self, problem: LayerProblem) -> Ranking:
