@@ -21,6 +21,8 @@ KNOW_NETWORKS = {
     "sweep",
     "sensitivity",
     "finetune",
+    "evaluate",
+    "seeds",
     "bundle",
     "export",
     "record",
