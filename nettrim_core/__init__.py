@@ -7,6 +7,7 @@ pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), t
 
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
+from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
 from nettrim_core.finetune import finetune, masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
@@ -14,6 +15,7 @@ from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy,
 from nettrim_core.prune import prune
 from nettrim_core.recipe import EPSILONS, coarse_to_fine
 from nettrim_core.report import LayerReport, Report
+from nettrim_core.seeds import Spread, over_seeds, prune_seeds, spread
 from nettrim_core.sensitivity import sensitivity
 from nettrim_core.sweep import sweep
 
@@ -24,8 +26,11 @@ __all__ = [
     "EPSILONS",
     "LOBS",
     "METHODS",
+    "NOISE",
     "Bundle",
     "Cascade",
+    "Changes",
+    "Evaluation",
     "ExactOBS",
     "LayerProblem",
     "LayerReport",
@@ -34,19 +39,25 @@ __all__ = [
     "Method",
     "NetTrim",
     "Report",
+    "Share",
     "SparseGPT",
+    "Spread",
     "Wanda",
     "coarse_to_fine",
     "discrepancy",
+    "evaluate",
     "export",
     "finetune",
     "load_bundle",
     "masks_of",
+    "over_seeds",
     "prune",
+    "prune_seeds",
     "sample_names",
     "save_bundle",
     "sensitivity",
     "setting",
     "sparsity",
+    "spread",
     "sweep",
 ]

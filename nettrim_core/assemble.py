@@ -14,9 +14,9 @@ from nettrim_core.capture import Sampling, Target, outputs_of, reestimate
 from nettrim_core.cascade import Cascade
 from nettrim_core.dense import Dense
 from nettrim_core.graph import Bound
-from nettrim_core.layers import Layer, operator_norm, weights_of
+from nettrim_core.layers import Layer, weights_of
 from nettrim_core.methods import method_name
-from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy
+from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, frobenius
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.response import response_set
 
@@ -82,7 +82,7 @@ def _reestimated(
         return dataclasses.replace(layer, discrepancy_kept=layer.discrepancy)
     plain = problem.response(result.U) / torch.where(before[0] == 0, 1.0, before[0])[:, None]
     output = plain * after[0][:, None] + after[1][:, None]
-    moved = _norm((output.relu() if target.relu else output) - problem.Y)
+    moved = frobenius((output.relu() if target.relu else output) - problem.Y)
     return dataclasses.replace(layer, discrepancy=moved / (problem.norm or 1.0), discrepancy_kept=layer.discrepancy)
 
 
@@ -94,10 +94,10 @@ def _compare(dense: Dense, pruned: nn.Module) -> tuple[dict[str, float], dict[st
         found, Z_hat = outputs_of(pruned, rows, dense.selected)
         for name, calls in before.items():
             for Y, Y_hat in zip(calls, found[name], strict=True):
-                squares[name][0] += _norm(Y_hat - Y) ** 2
-                squares[name][1] += _norm(Y) ** 2
-        output[0] += _norm(Z_hat - Z) ** 2
-        output[1] += _norm(Z) ** 2
+                squares[name][0] += frobenius(Y_hat - Y) ** 2
+                squares[name][1] += frobenius(Y) ** 2
+        output[0] += frobenius(Z_hat - Z) ** 2
+        output[1] += frobenius(Z) ** 2
     errors, norms = ({name: math.sqrt(s[i]) for name, s in squares.items()} for i in (0, 1))
     return errors, norms, math.sqrt(output[0] / max(output[1], torch.finfo(torch.float64).tiny))
 
@@ -138,8 +138,8 @@ def _layer_bound(
     excess = allowed.excess(problem.response(result.U))
     if not problem.pruned_inputs or problem.gamma is None:
         spread = target.norm_of(pruned, shape) * before if before > 0 else 0.0
-        return max(allowed.radius, _norm(excess)) * scale + spread
-    on, off = _norm(excess * allowed.omega), _norm(excess * ~allowed.omega)
+        return max(allowed.radius, frobenius(excess)) * scale + spread
+    on, off = frobenius(excess * allowed.omega), frobenius(excess * ~allowed.omega)
     kept = max(on / allowed.radius, 1.0) if allowed.radius > 0 else 1.0
     return kept * max(problem.gamma, 1.0) ** 0.5 * target.norm_of(model, shape) * before + off * scale
 
@@ -199,7 +199,3 @@ def _layer_report(
 def _weights(model: nn.Module) -> list[Tensor]:
     """Every matrix and kernel of weights: no biases, no scales of norms."""
     return [parameter for parameter in model.parameters() if parameter.ndim > 1]
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor.double()))

@@ -50,7 +50,7 @@ class Dense:
         self.model = copy.deepcopy(model).eval()
         self.seed = seed
         self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        self.inputs = _checked(inputs, "inputs").to(self.device)
+        self.inputs = checked_inputs(inputs, "inputs").to(self.device)
         self.test = _checked_test(test, self.device)
         self.probe = probe(self.model, self.inputs[:1])
         self.anatomy = anatomy(self.model, self.inputs[:2])
@@ -138,7 +138,8 @@ class Dense:
         return int((run(model, inputs).argmax(1) == labels).sum()) / len(labels)
 
 
-def _checked(inputs: Tensor, name: str) -> Tensor:
+def checked_inputs(inputs: Tensor, name: str) -> Tensor:
+    """The same tensor; ValueError, by this name, unless it holds finite floats for at least one sample."""
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point() or inputs.ndim < 2:
         got = (
             f"a {inputs.dtype} tensor of shape {tuple(inputs.shape)}"
@@ -157,7 +158,7 @@ def _checked_test(test: Labelled | None, device: torch.device) -> Labelled | Non
     if test is None:
         return None
     inputs, labels = test
-    inputs = _checked(inputs, "test inputs")
+    inputs = checked_inputs(inputs, "test inputs")
     if labels.is_floating_point() or labels.shape != (len(inputs),):
         raise ValueError(
             f"test labels must be class indices, one for each of the {len(inputs)} test inputs; "

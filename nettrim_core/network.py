@@ -71,8 +71,9 @@ class Network(Dense):
         """One layer alone, pruned to each of these fractions of zeros."""
         self._check_names([name])
         problem = self.problem(next(target for target in self.selected if target.name == name))
-        for result in method.levels(problem, sparsities):
-            yield assemble(self, method, {name: (problem, result)}, None)
+        curve = method.curve(problem)
+        for sparsity in sparsities:
+            yield assemble(self, method, {name: (problem, curve.at(sparsity))}, None)
 
     def _check_names(self, names: Iterable[str]) -> None:
         known = [target.name for target in self.selected]

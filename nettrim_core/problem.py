@@ -222,7 +222,7 @@ class LayerProblem:
     @cached_property
     def norm(self) -> float:
         """||Y||_F, the unit of epsilon and of the discrepancy."""
-        return float(torch.linalg.vector_norm(self.Y.double()))
+        return frobenius(self.Y)
 
     def activate(self, response: Tensor) -> Tensor:
         """The layer's output for a response U'X: act(U'X + shift)."""
@@ -250,6 +250,18 @@ class LayerResult:
     neurons: dict[str, Tensor] = field(default_factory=dict)
 
 
+class Curve(Protocol):
+    """A layer at any number of zeros; what is common to them is done once."""
+
+    def points(self) -> Iterator[LayerResult]:
+        """From few zeros to many, a few dozen."""
+        ...
+
+    def at(self, sparsity: float) -> LayerResult:
+        """The layer pruned to a fraction of zeros; ValueError for one that is none or cannot be had."""
+        ...
+
+
 class Method(Protocol):
     """A frozen dataclass of a few settings. ``epsilon`` is the allowed discrepancy, relative to ||Y||_F."""
 
@@ -271,12 +283,12 @@ class Method(Protocol):
         ``path``."""
         ...
 
-    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
-        """The layer pruned to a fraction of zeros."""
+    def curve(self, problem: LayerProblem) -> Curve:
+        """The whole trade-off between zeros and error, as far as it is asked for."""
         ...
 
-    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
-        """``at_sparsity`` for each, in the order given, sharing work between them."""
+    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
+        """The layer pruned to a fraction of zeros."""
         ...
 
     def paths(self, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
@@ -305,6 +317,10 @@ class Layerwise(Settings):
 
     joint: ClassVar[bool] = False
 
+    def at_sparsity(self: Any, problem: LayerProblem, sparsity: float) -> LayerResult:
+        """The layer pruned to a fraction of zeros, as its curve gives it."""
+        return self.curve(problem).at(sparsity)
+
     def paths(self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
         """Per epsilon the result of every layer."""
         return map(list, zip(*[self.path(problem, epsilons) for problem in problems], strict=True))
@@ -331,10 +347,15 @@ def halving(count: int) -> list[int]:
 def discrepancy(problem: LayerProblem, U: Tensor) -> float:
     """||act(U'X) - Y||_F / ||Y||_F in float64; where Y = 0: 0 for a zero response, else infinite."""
     response = problem.activate(problem.response(U))
-    error = float(torch.linalg.vector_norm(response - problem.Y.double()))
+    error = frobenius(response - problem.Y.double())
     if problem.norm == 0:
         return 0.0 if error == 0 else float("inf")
     return error / problem.norm
+
+
+def frobenius(tensor: Tensor) -> float:
+    """||.||_F in float64."""
+    return float(torch.linalg.vector_norm(tensor.double()))
 
 
 def sparsity(U: Tensor) -> float:

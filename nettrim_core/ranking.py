@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -25,6 +26,7 @@ from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
 TINY = 1e-12
+DENSITY_STEP, DENSITIES = 0.8, 22
 PRIVATE_BYTES = 256_000_000  # of the neurons' own matrices at a time
 
 Adjust = Callable[[Tensor], Tensor]
@@ -137,32 +139,50 @@ class RankedMethod(Layerwise, ABC):
         """(index, result) of the path: there is nothing coarser."""
         yield from enumerate(self.path(problem, epsilons))
 
-    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
+    def curve(self, problem: LayerProblem) -> RankedCurve:
+        """The trade-off, all of it from one ranking."""
+        return RankedCurve(self, problem)
+
+
+class RankedCurve:
+    """A layer at any number of removals."""
+
+    def __init__(self, method: RankedMethod, problem: LayerProblem) -> None:
+        self.method, self.problem = method, problem
+
+    @cached_property
+    def ranking(self) -> Levels:
+        return self.method.rank(self.problem)
+
+    def points(self) -> Iterator[LayerResult]:
+        """The levels nearest to some densities, each four fifths of the one before, down to 1 % and to nothing."""
+        counts, total = self.ranking.counts, self.problem.W.numel()
+        wanted = [total * (1 - DENSITY_STEP**k) for k in range(DENSITIES)]
+        places = {min(bisect_left(counts, count), len(counts) - 1) for count in [*wanted, total]}
+        for place in sorted(places):
+            yield self._result(counts[place], time.perf_counter())
+
+    def at(self, sparsity: float) -> LayerResult:
         """Exactly round(sparsity * N * M) weights removed; stats epsilon and radius are the error measured there.
 
         Raises ValueError, with the nearest there is, where a pattern of zeros does not allow that number.
         """
-        return next(self.levels(problem, [sparsity]))
+        check_sparsity(sparsity)
+        started, total = time.perf_counter(), self.problem.W.numel()
+        _check_count(self.ranking.counts, round(sparsity * total), sparsity, total)
+        return self._result(round(sparsity * total), started)
 
-    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
-        """``at_sparsity`` for each, all from one ranking."""
-        started, ranking = time.perf_counter(), None
-        for sparsity in sparsities:
-            check_sparsity(sparsity)
-            ranking = ranking or self.rank(problem)
-            count = round(sparsity * problem.W.numel())
-            _check_count(ranking.counts, count, sparsity, problem.W.numel())
-            U = ranking.weights(count).to(problem.W.dtype)
-            error = discrepancy(problem, U)
-            stats = {
-                "epsilon": error,
-                "radius": error * problem.norm,
-                "violation": 0.0,
-                "count": float(count),
-                "seconds": time.perf_counter() - started,
-            }
-            yield LayerResult(U, True, stats)
-            started = time.perf_counter()
+    def _result(self, count: int, started: float) -> LayerResult:
+        U = self.ranking.weights(count).to(self.problem.W.dtype)
+        error = discrepancy(self.problem, U)
+        stats = {
+            "epsilon": error,
+            "radius": error * self.problem.norm,
+            "violation": 0.0,
+            "count": float(count),
+            "seconds": time.perf_counter() - started,
+        }
+        return LayerResult(U, True, stats)
 
 
 def _check_count(counts: Sequence[int], count: int, sparsity: float, total: int) -> None:

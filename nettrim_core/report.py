@@ -149,7 +149,7 @@ class Report:
         }
         for layer, entry in zip(self.layers, data["layers"], strict=True):
             entry |= {"sparsity": layer.sparsity, "bias_sparsity": layer.bias_sparsity}
-        return _finite(data)
+        return finite(data)
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1, allow_nan=False)
@@ -174,11 +174,12 @@ def _known(cls: Any, data: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in data.items() if key in names}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same plain data, with None for numbers that are not finite, which JSON cannot carry."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [finite(entry) for entry in value]
     return value

@@ -23,6 +23,8 @@ KNOW_NETWORKS = {
     "sweep",
     "sensitivity",
     "finetune",
+    "evaluate",
+    "seeds",
     "bundle",
     "export",
     "record",

@@ -34,7 +34,8 @@ LEVELS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of gap and violation, on the way to a
 COARSE_POINTS = 9
 FALLBACK_ITERATIONS = 1000
 AHEAD = 6.0  # how far down the exact engine follows at a time when somebody waits for its answers
-SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched by at_sparsity
+SPARSITY_RANGE = (1e-4, 0.999)  # of epsilon, searched for a fraction of zeros
+CURVE = tuple(0.8 * 0.8**k for k in range(24))  # epsilons of a trade-off curve
 
 
 @dataclass(frozen=True)
@@ -84,43 +85,48 @@ class NetTrim(Layerwise):
             dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
         return epsilons
 
-    def at_sparsity(self, problem: LayerProblem, sparsity: float) -> LayerResult:
-        """The result of the smallest epsilon (within 1 %) that reaches ``sparsity``: halved until it does not, then by
-        bisection in log epsilon.
+    def curve(self, problem: LayerProblem) -> NetTrimCurve:
+        """The trade-off, all of it read off one path. In a cascade epsilon sets the radius here, in place of the error
+        already made."""
+        return NetTrimCurve(self, problem)
 
-        In a cascade epsilon sets the radius here, in place of the error already made.
-        """
-        return next(self.levels(problem, [sparsity]))
 
-    def levels(self, problem: LayerProblem, sparsities: Iterable[float]) -> Iterator[LayerResult]:
-        """``at_sparsity`` for each, all read off one path."""
+class NetTrimCurve:
+    """A layer at any number of zeros, by way of the epsilon that gives it."""
+
+    def __init__(self, method: NetTrim, problem: LayerProblem) -> None:
         least, most = SPARSITY_RANGE
-        halves = [most / 2**k for k in range(int(math.log2(most / least)) + 1)]
-        solver = _Solver(dataclasses.replace(problem, gamma=None), self, halves, AHEAD)
-        for sparsity in sparsities:
-            check_sparsity(sparsity)
-            yield _at_sparsity(solver, sparsity, halves)
+        self.halves = [most / 2**k for k in range(int(math.log2(most / least)) + 1)]
+        self.solver = _Solver(dataclasses.replace(problem, gamma=None), method, self.halves, AHEAD)
 
+    def points(self) -> Iterator[LayerResult]:
+        """A geometric range of epsilons, the smallest first, and everything pruned."""
+        largest_first = [self.solver.at(epsilon) for epsilon in CURVE]
+        yield from reversed(largest_first)
+        yield self.solver.zero()
 
-def _at_sparsity(solver: _Solver, sparsity: float, halves: list[float]) -> LayerResult:
-    high, low = halves[0], SPARSITY_RANGE[0]
-    found = solver.at(high)
-    if fraction_zero(found.U) < sparsity:
-        return solver.zero()
-    for epsilon in halves[1:]:
-        tried = solver.at(epsilon)
-        if fraction_zero(tried.U) < sparsity:
-            low = epsilon
-            break
-        high, found = epsilon, tried
-    while high / low > 1.01:
-        middle = math.sqrt(low * high)
-        tried = solver.at(middle)
-        if fraction_zero(tried.U) >= sparsity:
-            high, found = middle, tried
-        else:
-            low = middle
-    return found
+    def at(self, sparsity: float) -> LayerResult:
+        """The result of the smallest epsilon (within 1 %) that reaches a fraction of zeros: halved until it does not,
+        then by bisection in log epsilon."""
+        check_sparsity(sparsity)
+        high, low = self.halves[0], SPARSITY_RANGE[0]
+        found = self.solver.at(high)
+        if fraction_zero(found.U) < sparsity:
+            return self.solver.zero()
+        for epsilon in self.halves[1:]:
+            tried = self.solver.at(epsilon)
+            if fraction_zero(tried.U) < sparsity:
+                low = epsilon
+                break
+            high, found = epsilon, tried
+        while high / low > 1.01:
+            middle = math.sqrt(low * high)
+            tried = self.solver.at(middle)
+            if fraction_zero(tried.U) >= sparsity:
+                high, found = middle, tried
+            else:
+                low = middle
+        return found
 
 
 def condensed(X: Tensor, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
