@@ -5,6 +5,7 @@ bundle = load_bundle("digits_mlp")
 pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), test=bundle.test)
 """
 
+from nettrim_core.allocate import AccuracyDrop, MultiplyAdds, allocate
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
@@ -27,6 +28,7 @@ __all__ = [
     "LOBS",
     "METHODS",
     "NOISE",
+    "AccuracyDrop",
     "Bundle",
     "Cascade",
     "Changes",
@@ -37,12 +39,14 @@ __all__ = [
     "LayerResult",
     "Magnitude",
     "Method",
+    "MultiplyAdds",
     "NetTrim",
     "Report",
     "Share",
     "SparseGPT",
     "Spread",
     "Wanda",
+    "allocate",
     "coarse_to_fine",
     "discrepancy",
     "evaluate",

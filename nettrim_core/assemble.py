@@ -14,7 +14,7 @@ from nettrim_core.capture import Sampling, Target, outputs_of, reestimate
 from nettrim_core.cascade import Cascade
 from nettrim_core.dense import Dense
 from nettrim_core.graph import Bound
-from nettrim_core.layers import Layer, weights_of
+from nettrim_core.layers import Layer, operator_norm, weights_of
 from nettrim_core.methods import method_name
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, frobenius
 from nettrim_core.report import LayerReport, Report
@@ -45,10 +45,10 @@ def assemble(
                 errors[target.name], norms[target.name],
             )
         )  # fmt: skip
-    kept: dict[str, float | None] = {}
+    accuracy_kept = output_error_kept = None
     stale = dense.stale_norms(chosen) if dense.reestimates else []
     if stale:
-        kept = {"accuracy_kept": dense.accuracy(pruned), "output_error_kept": output_error}
+        accuracy_kept, output_error_kept = dense.accuracy(pruned), output_error
         reestimate(pruned, stale, dense.inputs)
         output_error = _compare(dense, pruned)[2]
         layers = [_reestimated(dense, layer, pruned, *results[layer.name]) for layer in layers]
@@ -67,7 +67,8 @@ def assemble(
         accuracy_before=dense.accuracy_before,
         test_samples=0 if dense.test is None else len(dense.test[1]),
         batchnorm=("reestimate" if stale else "keep") if dense.has_norms else None,
-        **kept,
+        accuracy_kept=accuracy_kept,
+        output_error_kept=output_error_kept,
     )
     return pruned, report
 

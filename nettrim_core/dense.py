@@ -19,7 +19,7 @@ from nettrim_core.capture import (
     run,
     sampling,
 )
-from nettrim_core.problem import LayerProblem
+from nettrim_core.problem import LayerProblem, Method
 
 MAX_PATCHES = 10_000
 MEMORY_LIMIT = 8e9  # bytes
@@ -48,14 +48,14 @@ class Dense:
         if max_patches < 1:
             raise ValueError(f"max_patches = {max_patches} must be at least 1")
         self.model = copy.deepcopy(model).eval()
-        self.seed = seed
+        self.seed, self.max_patches, self.memory_limit = seed, max_patches, memory_limit
         self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         self.inputs = checked_inputs(inputs, "inputs").to(self.device)
-        self.test = _checked_test(test, self.device)
+        self.test = checked_labelled(test, self.device)
         self.probe = probe(self.model, self.inputs[:1])
         self.anatomy = anatomy(self.model, self.inputs[:2])
         self.selected = self._wanted(layers)
-        self._refuse_too_much(max_patches, memory_limit)
+        self.check_memory()
         self.samplings = {
             t.name: sampling(t.layer(self.model), self.probe.calls[t.name], len(self.inputs), max_patches, seed)
             for t in self.selected
@@ -85,20 +85,25 @@ class Dense:
             raise ValueError(f"layers is empty: name at least one of {known}")
         return [target for name, target in targets.items() if name in layers]
 
-    def _refuse_too_much(self, max_patches: int, limit: float) -> None:
-        """The columns of all layers are held at once."""
-        needed = {}
+    def check_memory(self, method: Method | None = None, *, at_once: bool = False) -> None:
+        """Raise ValueError where the columns of all layers, which are held together, and what a method needs for its
+        largest layer, or for all at once, take more than the limit."""
+        held, working = {}, {}
         for target in self.selected:
-            size = self.probe.size(self.model, target, len(self.inputs), max_patches)
+            size = self.probe.size(self.model, target, len(self.inputs), self.max_patches)
             width = target.layer(self.model).weight.element_size()
-            needed[target.name] = width * size.samples * (size.groups * size.inputs + size.outputs)
-        total = sum(needed.values())
-        if total > limit:
-            worst = max(needed, key=lambda name: needed[name])
+            held[target.name] = width * size.samples * (size.groups * size.inputs + size.outputs)
+            working[target.name] = 0 if method is None else method.memory(size)
+        work = sum(working.values()) if at_once else max(working.values())
+        total = sum(held.values()) + work
+        if total > self.memory_limit:
+            worst = max(held, key=lambda name: held[name] + working[name])
+            solving = f" and {work / 1e9:.1f} GB for solving" if method is not None else ""
             raise ValueError(
-                f"the layers' inputs and outputs on {len(self.inputs):,} samples take {total / 1e9:.1f} GB, most of it "
-                f"{worst!r} with {needed[worst] / 1e9:.1f} GB; the limit is {limit / 1e9:.1f} GB. Use fewer samples, "
-                "fewer patches (max_patches) or fewer layers at a time, or raise memory_limit"
+                f"the layers on {len(self.inputs):,} samples take {total / 1e9:.1f} GB, {sum(held.values()) / 1e9:.1f} "
+                f"GB of them for inputs and outputs{solving}, most of it for {worst!r}; the limit is "
+                f"{self.memory_limit / 1e9:.1f} GB. Use fewer samples, fewer patches (max_patches) or fewer layers at "
+                "a time, or raise memory_limit"
             )
 
     def stale_norms(self, pruned: Iterable[Target]) -> list[str]:
@@ -131,10 +136,12 @@ class Dense:
             yield rows, *found
 
     @torch.no_grad()
-    def accuracy(self, model: nn.Module) -> float | None:
-        if self.test is None:
+    def accuracy(self, model: nn.Module, rows: Labelled | None = None) -> float | None:
+        """The part of the rows, or else of the test rows, whose largest output is their label; None without any."""
+        rows = rows or self.test
+        if rows is None:
             return None
-        inputs, labels = self.test
+        inputs, labels = rows
         return int((run(model, inputs).argmax(1) == labels).sum()) / len(labels)
 
 
@@ -154,14 +161,15 @@ def checked_inputs(inputs: Tensor, name: str) -> Tensor:
     return inputs.detach()
 
 
-def _checked_test(test: Labelled | None, device: torch.device) -> Labelled | None:
-    if test is None:
+def checked_labelled(rows: Labelled | None, device: torch.device, name: str = "test") -> Labelled | None:
+    """Inputs and class indices on a device; ValueError, by this name, for what is none."""
+    if rows is None:
         return None
-    inputs, labels = test
-    inputs = checked_inputs(inputs, "test inputs")
+    inputs, labels = rows
+    inputs = checked_inputs(inputs, f"{name} inputs")
     if labels.is_floating_point() or labels.shape != (len(inputs),):
         raise ValueError(
-            f"test labels must be class indices, one for each of the {len(inputs)} test inputs; "
+            f"{name} labels must be class indices, one for each of the {len(inputs)} {name} inputs; "
             f"got a {labels.dtype} tensor of shape {tuple(labels.shape)}"
         )
     return inputs.to(device), labels.to(device)

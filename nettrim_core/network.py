@@ -44,6 +44,7 @@ class Network(Dense):
         if rules is not None:
             yield from ((e, *point) for e, point in zip(epsilons, self.points(method, epsilons, cascade), strict=True))
             return
+        self.check_memory(method, at_once=True)
         problems = [self.problem(target) for target in self.selected]
         for index, results in method.refines(problems, epsilons):
             solved = self._named(zip(problems, results, strict=True))
@@ -55,7 +56,7 @@ class Network(Dense):
     ) -> tuple[nn.Module, Report]:
         """The network with these layers pruned to these fractions of zeros. In a cascade the fraction takes the place
         of the radius."""
-        self._check_names(sparsities)
+        self.check_names(sparsities)
         rules, pruned = rules_of(cascade), copy.deepcopy(self.model)
         solved: dict[str, Solved] = {}
         for target in self.selected:
@@ -69,13 +70,14 @@ class Network(Dense):
 
     def alone(self, method: Method, name: str, sparsities: Iterable[float]) -> Iterator[tuple[nn.Module, Report]]:
         """One layer alone, pruned to each of these fractions of zeros."""
-        self._check_names([name])
+        self.check_names([name])
         problem = self.problem(next(target for target in self.selected if target.name == name))
         curve = method.curve(problem)
         for sparsity in sparsities:
             yield assemble(self, method, {name: (problem, curve.at(sparsity))}, None)
 
-    def _check_names(self, names: Iterable[str]) -> None:
+    def check_names(self, names: Iterable[str]) -> None:
+        """Raise ValueError for a name that is none of a layer to prune."""
         known = [target.name for target in self.selected]
         for name in names:
             if name not in known:
@@ -87,6 +89,7 @@ class Network(Dense):
     def solve(self, method: Method, epsilons: list[float], cascade: bool | Cascade = False) -> Iterator[list[Solved]]:
         """Per epsilon the (problem, result) of every selected layer: what ``points`` assembles."""
         rules = rules_of(cascade)
+        self.check_memory(method, at_once=len(epsilons) > 1)
         return self._parallel(method, epsilons) if rules is None else self._cascaded(method, epsilons, rules)
 
     def _parallel(self, method: Method, epsilons: list[float]) -> Iterator[list[Solved]]:

@@ -323,6 +323,8 @@ class Layerwise(Settings):
 
     def paths(self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
         """Per epsilon the result of every layer."""
+        if len(epsilons) == 1:  # no two layers' work is held at a time
+            return iter([[next(self.path(problem, epsilons)) for problem in problems]])
         return map(list, zip(*[self.path(problem, epsilons) for problem in problems], strict=True))
 
     def refines(

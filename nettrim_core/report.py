@@ -70,6 +70,70 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one layer gave to a common budget. size, zeros: weights and biases.
+
+    weight: what the network's loss rises by for each unit of the layer's squared relative error, as probed. cost: what
+    its zeros are expected to cost. paid, following: what a unit cost in the last piece of its curve that was begun, and
+    what the next one would; None where there is none.
+    """
+
+    name: str
+    size: int
+    zeros: int
+    locked: bool = False
+    weight: float | None = None
+    cost: float | None = None
+    paid: float | None = None
+    following: float | None = None
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """How one budget was shared. target: as it was asked for; unit: what prices are of, a weight or a multiply-add;
+    loss: what costs are in, None for rules that know none."""
+
+    rule: str
+    target: dict[str, float]
+    unit: str
+    loss: str | None
+    shares: list[Share]
+
+    @property
+    def price(self) -> float | None:
+        """The multiplier of the budget: what the dearest unit cost that was given."""
+        paid = [share.paid for share in self.shares if share.paid is not None]
+        return max(paid) if paid else None
+
+    @property
+    def sentences(self) -> list[str]:
+        """What was decided and why, in words."""
+        given = sum(share.zeros for share in self.shares)
+        lines = []
+        for share in sorted(self.shares, key=lambda share: -share.zeros):
+            line = f"{share.name} gives {share.zeros / share.size:.1%} of its weights"
+            line += f", {share.zeros / given:.0%} of all that are given" if given else ""
+            if share.locked:
+                line += "; it was locked there"
+            elif share.paid is not None:
+                line += f"; its last {self.unit} cost {share.paid:.2g}"
+                line += "" if share.following is None else f", the next would cost {share.following:.2g}"
+            lines.append(line + ".")
+        if self.price is not None:
+            cost = sum(share.cost or 0.0 for share in self.shares)
+            lines.append(
+                f"The loss is expected to rise by {cost:.2g}; every layer gave what was cheaper than {self.price:.2g} "
+                f"a {self.unit}."
+            )
+        return lines
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Allocation:
+        shares = [Share(**_known(Share, entry)) for entry in data["shares"]]
+        return cls(**{**_known(cls, data), "shares": shares})
+
+
+@dataclass(frozen=True)
 class Report:
     """A pruned network. ``sparsity`` is over the weights (not biases) of the pruned layers.
 
@@ -79,6 +143,7 @@ class Report:
     batchnorm: "reestimate" or "keep", None for a network without batch norms. Where they were re-estimated, accuracy
         and output_error are those after it, accuracy_kept and output_error_kept those before, as are gap, violation,
         bound and error of the layers.
+    allocation: how the layers shared one budget, where they did.
     """
 
     method: str
@@ -97,6 +162,7 @@ class Report:
     batchnorm: str | None = None
     accuracy_kept: float | None = None
     output_error_kept: float | None = None
+    allocation: Allocation | None = None
 
     @property
     def sparsity(self) -> float:
@@ -147,6 +213,8 @@ class Report:
             "accuracy_interval": self.accuracy_interval,
             "accuracy_before_interval": self.accuracy_before_interval,
         }
+        if self.allocation is not None:
+            data["allocation"] |= {"price": self.allocation.price, "sentences": self.allocation.sentences}
         for layer, entry in zip(self.layers, data["layers"], strict=True):
             entry |= {"sparsity": layer.sparsity, "bias_sparsity": layer.bias_sparsity}
         return finite(data)
@@ -159,7 +227,9 @@ class Report:
         """The report that :meth:`to_dict` wrote; derived entries are recomputed, not read."""
         layers = [LayerReport(**_known(LayerReport, entry)) for entry in data["layers"]]
         skipped = [(name, reason) for name, reason in data["skipped"]]
-        return cls(**_known(cls, data) | {"layers": layers, "skipped": skipped})
+        shared = data.get("allocation")
+        allocation = None if shared is None else Allocation.from_dict(shared)
+        return cls(**_known(cls, data) | {"layers": layers, "skipped": skipped, "allocation": allocation})
 
 
 def wilson(fraction: float, n: int) -> tuple[float, float]:

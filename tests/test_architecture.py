@@ -18,6 +18,7 @@ KNOW_NETWORKS = {
     "capture",
     "network",
     "dense",
+    "allocate",
     "assemble",
     "prune",
     "sweep",

@@ -193,9 +193,17 @@ def test_what_is_skipped_is_listed_and_what_is_odd_is_said() -> None:
 
 
 def test_more_memory_than_the_limit_is_refused_with_numbers(inputs: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"on 80 samples take 0\.0 GB, most of it 'fc2' .* the limit is 0\.0 GB"):
-        prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4) - 1)
-    prune(small_mlp(), inputs, "magnitude", memory_limit=80 * 4 * (11 + 20 + 21 + 15 + 16 + 4))
+    columns = 80 * 4 * (11 + 20 + 21 + 15 + 16 + 4)
+    with pytest.raises(ValueError, match=r"on 80 samples take 0\.0 GB, .* most of it for 'fc2'; the limit is 0\.0 GB"):
+        Network(small_mlp(), inputs, memory_limit=columns - 1)
+    network = Network(small_mlp(), inputs, memory_limit=columns)
+    work = [NetTrim().memory(network.problem(target).size) for target in network.selected]
+    with pytest.raises(ValueError, match=r"for inputs and outputs and 0\.\d GB for solving.* or raise memory_limit"):
+        prune(small_mlp(), inputs, "nettrim", memory_limit=columns + max(work) - 1)
+    prune(small_mlp(), inputs, "nettrim", memory_limit=columns + max(work))
+    with pytest.raises(ValueError, match="for solving"):  # several tolerances: the layers' work is held at once
+        next(sweep(small_mlp(), inputs, ["nettrim"], [0.1, 0.2], memory_limit=columns + sum(work) - 1))
+    assert len(list(sweep(small_mlp(), inputs, ["nettrim"], [0.1, 0.2], memory_limit=columns + sum(work)))) == 2
 
 
 def normed(inputs: Tensor) -> nn.Sequential:

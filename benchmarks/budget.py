@@ -1,0 +1,72 @@
+"""One budget for a whole network against the same share for every layer: ``python benchmarks/budget.py [network ...]``.
+
+For every method, at 80 and 90 % zeros overall, before any retraining: test accuracy with the budget shared by merged
+hulls, uniformly, and by the usual rules, over three draws of the calibration rows. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import torch
+from solver import machine
+
+from nettrim_core import METHODS, load_bundle
+from nettrim_core.allocate import Budget
+from nettrim_core.network import Network
+from nettrim_core.seeds import spread
+from nettrim_core.shares import RULES
+
+NETWORKS = ("lenet_300_100", "lenet_5")
+METHODS_SHOWN = ("nettrim", "exactobs", "lobs", "magnitude_refit")
+TARGETS = (0.8, 0.9)
+SEEDS = (0, 1, 2)
+SAMPLES = 1000
+PATCHES = 2000
+
+
+def measured(network: str, method: str) -> dict[tuple[float, str], list[float]]:
+    """(target, rule) -> test accuracies, one a seed."""
+    bundle, found = load_bundle(network), {}
+    for seed in SEEDS:
+        dense = Network(
+            bundle.model, bundle.calibration_sample(SAMPLES, seed), None, bundle.test, max_patches=PATCHES, seed=seed
+        )
+        budget = Budget(dense, METHODS[method])
+        for target in TARGETS:
+            for rule in RULES:
+                report = budget.share(target, rule)[1]
+                assert report.accuracy is not None
+                found.setdefault((target, rule), []).append(report.accuracy)
+    return found
+
+
+def cell(values: list[float]) -> str:
+    seen = spread(values)
+    return f"{seen.mean:.2%} ({min(values):.2%} to {max(values):.2%})"
+
+
+def main(networks: list[str]) -> None:
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    print(f"# One budget for a whole network, measured\n\n{machine()}.\n")
+    print(f"Test accuracy on 10,000 rows before retraining: mean and range over {len(SEEDS)} draws of {SAMPLES:,} "
+          f"calibration rows, at most {PATCHES:,} patches a convolution. *hull* is this project's rule.")  # fmt: skip
+    for network in networks or NETWORKS:
+        bundle = load_bundle(network)
+        dense = Network(bundle.model, bundle.calibration[:10], None, bundle.test)
+        print(f"\n## {network}, dense {dense.accuracy_before:.2%}\n")
+        print(f"| method | zeros | {' | '.join(RULES)} | hull better than uniform on |\n|{'---|' * (len(RULES) + 3)}")
+        for method in METHODS_SHOWN:
+            started, found = time.perf_counter(), measured(network, method)
+            for target in TARGETS:
+                pairs = zip(found[target, "hull"], found[target, "uniform"], strict=True)
+                wins = sum(ours > other for ours, other in pairs)
+                print(f"| {method} | {target:.0%} | {' | '.join(cell(found[target, rule]) for rule in RULES)} | "
+                      f"{wins} of {len(SEEDS)} draws |", flush=True)  # fmt: skip
+            print(f"{method}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,275 @@
+"""One budget for a whole network: how many weights each layer gives.
+
+Every layer has a curve: what its response error e, relative, is at every number of zeros. A layer's error is put into
+the unit of all by a weight from a probe of the network's loss, prune this layer alone and see: loss = weight e^2. The
+lower convex hulls of the curves weight e^2, over zeros or over multiply-adds, are then taken piece by piece in the
+order of their slopes, the cheapest first, until the target is met. At the end of a piece no other choice among the
+curves' points costs less for the same budget.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from nettrim_core.assemble import assemble
+from nettrim_core.capture import Target, reestimate, run
+from nettrim_core.cascade import Cascade
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled, checked_labelled
+from nettrim_core.evaluate import divergence
+from nettrim_core.network import Network
+from nettrim_core.pattern import FREE
+from nettrim_core.problem import Method, Settings, check_sparsity, discrepancy, frobenius, setting
+from nettrim_core.prune import named
+from nettrim_core.report import Allocation, Report, Share
+from nettrim_core.shares import RULES, Counts, Family, Sharer, along
+
+PROBED = (0.05, 0.3)  # relative errors of a layer at which the network's loss is looked at
+STEPS = 40  # of bisection, where nothing has to be run
+LOOKS = 10  # networks that are run to find the sparsest one within an accuracy
+LEAST = 1e-12  # a weight may not vanish: a layer whose loss is not felt still prefers small errors
+
+
+@dataclass(frozen=True)
+class AccuracyDrop(Settings):
+    """A target: the most zeros at which the accuracy on the validation rows is at most ``drop`` below the dense one."""
+
+    drop: float = setting(0.01, 0, 1, help="allowed loss of accuracy, as a fraction")
+
+
+@dataclass(frozen=True)
+class MultiplyAdds(Settings):
+    """A target: the layers' multiply-adds come down to this part of those of the dense network."""
+
+    left: float = setting(0.1, 0, 1, help="fraction of the multiply-adds that stay")
+
+
+Wanted = float | AccuracyDrop | MultiplyAdds
+
+
+def allocate(
+    model: nn.Module,
+    inputs: Tensor,
+    method: str | Method,
+    target: Wanted = 0.9,
+    *,
+    rule: str = "hull",
+    layers: Sequence[str] | None = None,
+    locked: Mapping[str, float] | None = None,
+    cascade: bool | Cascade = False,
+    validation: Labelled | None = None,
+    test: Labelled | None = None,
+    loss: str = "auto",
+    max_patches: int = MAX_PATCHES,
+    seed: int = 0,
+    memory_limit: float = MEMORY_LIMIT,
+    batchnorm: str = "reestimate",
+) -> tuple[nn.Module, Report]:
+    """A pruned copy of ``model`` and the report, as :func:`nettrim_core.prune`, with one budget for all layers; the
+    report's ``allocation`` says what each gave and at what price.
+
+    target: a fraction of zeros, over the weights and biases of the layers; an :class:`AccuracyDrop`, which needs
+    ``validation`` rows; or :class:`MultiplyAdds`. rule: "hull" (see the module), or a baseline: "uniform", the same
+    fraction in every layer; "erk", a density in proportion to (inputs + outputs + kernel sides) / their product (Evci
+    et al., ICML 2020); "lamp", one threshold on w^2 over the sum of squares of those in its layer not smaller (Lee et
+    al., ICLR 2021); "magnitude", one threshold on |w|. layers: which to prune; locked: fractions of zeros of layers
+    that are not to be asked, 0 to leave one as it is. loss: what the probe looks at, "kl" for classes, the divergence
+    from the dense network's outputs as logits, or "squared", the relative squared error of the outputs; "auto" takes
+    the first for outputs of two or more columns. Labels are needed for an accuracy only.
+
+    Raises ValueError as :func:`nettrim_core.prune`, and for a target that is none or cannot be reached.
+    """
+    _check(target, rule, validation)
+    network = Network(
+        model, inputs, layers, test,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+    )  # fmt: skip
+    return Budget(network, named(method)[1], locked, loss).share(target, rule, cascade, validation)
+
+
+def _check(target: Wanted, rule: str, validation: Labelled | None) -> None:
+    if rule not in RULES:
+        raise ValueError(f"rule = {rule!r} is not one of {', '.join(RULES)}")
+    if isinstance(target, int | float) and not isinstance(target, bool):
+        check_sparsity(target)
+    elif not isinstance(target, AccuracyDrop | MultiplyAdds):
+        raise ValueError(f"target = {target!r} must be a fraction of zeros, an AccuracyDrop or MultiplyAdds")
+    if isinstance(target, AccuracyDrop) and validation is None:
+        raise ValueError("target is an AccuracyDrop: give validation rows, (inputs, labels), to measure it on")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a probed layer has to offer. weight: of its squared error; points: (zeros, weight e^2)."""
+
+    weight: float
+    points: list[tuple[int, float]]
+
+
+class Budget:
+    """A network whose layers share a budget, for any number of targets and rules: what the layers' curves and probes
+    cost is paid once. locked and loss are as for :func:`allocate`."""
+
+    def __init__(
+        self, network: Network, method: Method, locked: Mapping[str, float] | None = None, loss: str = "auto"
+    ) -> None:
+        self.network, self.method, self.locked, self.loss = network, method, dict(locked or {}), loss
+        network.check_names(self.locked)
+        for sparsity in self.locked.values():
+            check_sparsity(sparsity)
+        if loss not in ("auto", "kl", "squared"):
+            raise ValueError(f'loss = {loss!r} must be "auto", "kl" or "squared"')
+        if (pattern := getattr(method, "pattern", FREE)) != FREE:
+            raise ValueError(f"pattern = {pattern!r} fixes what each layer gives; a budget needs {FREE!r}")
+        if set(self.locked) == {target.name for target in network.selected}:
+            raise ValueError("locked holds every layer: nothing is left to allocate")
+        network.check_memory(method, at_once=True)
+        self.problems = {target.name: network.problem(target) for target in network.selected}
+        self.curves = {name: method.curve(problem) for name, problem in self.problems.items()}
+
+    def share(
+        self,
+        target: Wanted,
+        rule: str = "hull",
+        cascade: bool | Cascade = False,
+        validation: Labelled | None = None,
+    ) -> tuple[nn.Module, Report]:
+        """The pruned network and its report, as :func:`allocate` gives them."""
+        _check(target, rule, validation)
+        layers = self._sharers(rule, isinstance(target, MultiplyAdds))
+        counts = self._meet(target, layers, RULES[rule](list(layers.values())), validation)
+        shares = {name: zeros / layer.size for (name, layer), zeros in zip(layers.items(), counts, strict=True)}
+        if cascade:
+            pruned, report = self.network.at(self.method, shares, cascade)
+        else:
+            solved = {name: (self.problems[name], self.curves[name].at(share)) for name, share in shares.items()}
+            pruned, report = assemble(self.network, self.method, solved, None)
+        return pruned, dataclasses.replace(report, allocation=self._explained(target, rule, layers, counts))
+
+    @cached_property
+    def offers(self) -> dict[str, Offer]:
+        """Of every layer that is not locked."""
+        judge = _judge(self.network, self.loss)
+        return {
+            target.name: self._probed(target, judge)
+            for target in self.network.selected
+            if target.name not in self.locked
+        }
+
+    def _probed(self, target: Target, judge: Judge) -> Offer:
+        seen = []
+        for result in self.curves[target.name].points():
+            error = discrepancy(self.problems[target.name], result.U)
+            if math.isfinite(error):
+                seen.append((int((result.U == 0).sum()), error, result.U))
+        (low, high), middle = PROBED, math.sqrt(math.prod(PROBED))
+        felt = sorted((entry for entry in seen if entry[1] > 0), key=lambda entry: abs(math.log(entry[1] / middle)))
+        probes = [entry for entry in felt if low <= entry[1] <= high] or felt[:1]
+        losses = [judge(self._pruned({target: U})) / error**2 for _, error, U in probes]
+        weight = max(sum(losses) / len(losses), LEAST) if losses else LEAST
+        return Offer(weight, [(zeros, weight * error**2) for zeros, error, _ in seen])
+
+    def _pruned(self, weights: Mapping[Target, Tensor]) -> nn.Module:
+        """A copy of the network with these weights, and its batch norms as they will be."""
+        pruned = copy.deepcopy(self.network.model)
+        for target, U in weights.items():
+            target.write(pruned, U)
+        if self.network.reestimates and (stale := self.network.stale_norms(weights)):
+            reestimate(pruned, stale, self.network.inputs)
+        return pruned
+
+    def _sharers(self, rule: str, by_calls: bool) -> dict[str, Sharer]:
+        """by_calls: a weight counts as often as it is used for one input of the network."""
+        layers = {}
+        for target in self.network.selected:
+            W, name = self.problems[target.name].W, target.name
+            layers[name] = Sharer(
+                W,
+                target.layer(self.network.model).weight.shape,
+                sum(call.positions for call in self.network.probe.calls[name]) if by_calls else 1,
+                round(self.locked[name] * W.numel()) if name in self.locked else None,
+                self.offers[name].points if rule == "hull" and name not in self.locked else (),
+            )
+        return layers
+
+    def _meet(
+        self, target: Wanted, layers: Mapping[str, Sharer], family: Family, validation: Labelled | None
+    ) -> Counts:
+        """The first of a family to meet a target on zeros or multiply-adds, the last found to keep an accuracy."""
+        if isinstance(target, AccuracyDrop):
+            return family(last(lambda part: self._keeps(target.drop, layers, family(part), validation), LOOKS))
+        wanted = target.left if isinstance(target, MultiplyAdds) else 1 - target
+        total = sum(layer.unit * layer.size for layer in layers.values())
+        slack = 0.5 * min(layer.unit for layer in layers.values()) / total
+
+        def left(part: float) -> float:
+            given = zip(layers.values(), family(part), strict=True)
+            return sum(layer.unit * (layer.size - zeros) for layer, zeros in given) / total
+
+        if left(1.0) > wanted + slack:
+            what = "multiply-adds" if isinstance(target, MultiplyAdds) else "weights"
+            raise ValueError(
+                f"target = {target!r} cannot be reached: with these layers locked, {left(1.0):.2%} of the {what} stay"
+            )
+        return family(1 - last(lambda part: left(1 - part) <= wanted + slack, STEPS))
+
+    def _keeps(self, drop: float, layers: Mapping[str, Sharer], counts: Counts, validation: Labelled | None) -> bool:
+        rows = checked_labelled(validation, self.network.device, "validation")
+        shares = zip(layers.items(), counts, strict=True)
+        weights = {name: self.curves[name].at(zeros / layer.size).U for (name, layer), zeros in shares}
+        pruned = self._pruned({target: weights[target.name] for target in self.network.selected})
+        dense, kept = (self.network.accuracy(model, rows) for model in (self.network.model, pruned))
+        assert dense is not None
+        assert kept is not None
+        return kept >= dense - drop
+
+    def _explained(self, target: Wanted, rule: str, layers: Mapping[str, Sharer], counts: Counts) -> Allocation:
+        shares = []
+        for (name, layer), zeros in zip(layers.items(), counts, strict=True):
+            share = Share(name, layer.size, zeros, layer.locked is not None)
+            if layer.points:
+                cost, paid, following = along(layer.hull, zeros)
+                following = None if following is None else following / layer.unit
+                weight = self.offers[name].weight
+                share = dataclasses.replace(
+                    share, weight=weight, cost=cost, paid=paid / layer.unit, following=following
+                )
+            shares.append(share)
+        return Allocation(
+            rule,
+            {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target),
+            "multiply-add" if isinstance(target, MultiplyAdds) else "weight",
+            self.loss if rule == "hull" else None,
+            shares,
+        )
+
+
+Judge = Callable[[nn.Module], float]
+
+
+def _judge(network: Network, loss: str) -> Judge:
+    """From a pruned network to what it has lost of the dense one's outputs on the calibration inputs."""
+    Z = run(network.model, network.inputs)
+    if loss == "kl" or (loss == "auto" and Z.ndim == 2 and Z.shape[1] > 1):
+        if Z.ndim != 2 or Z.shape[1] < 2:
+            raise ValueError(f'loss = "kl" needs outputs (samples, 2 or more); got {tuple(Z.shape)}')
+        return lambda pruned: divergence(run(pruned, network.inputs), Z)
+    norm = frobenius(Z) or 1.0
+    return lambda pruned: (frobenius(run(pruned, network.inputs) - Z) / norm) ** 2
+
+
+def last(holds: Callable[[float], bool], steps: int) -> float:
+    """The largest part of 0 .. 1 that bisection finds at which something holds; 0 if none."""
+    if holds(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(steps):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
