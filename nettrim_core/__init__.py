@@ -10,12 +10,15 @@ from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
-from nettrim_core.finetune import finetune, masks_of
+from nettrim_core.finetune import Training, finetune
+from nettrim_core.masks import masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
 from nettrim_core.recipe import EPSILONS, coarse_to_fine
+from nettrim_core.refit_masks import refit_masks
 from nettrim_core.report import LayerReport, Report
+from nettrim_core.rounds import Step, prune_rounds
 from nettrim_core.seeds import Spread, over_seeds, prune_seeds, spread
 from nettrim_core.sensitivity import sensitivity
 from nettrim_core.sweep import sweep
@@ -45,6 +48,8 @@ __all__ = [
     "Share",
     "SparseGPT",
     "Spread",
+    "Step",
+    "Training",
     "Wanda",
     "allocate",
     "coarse_to_fine",
@@ -56,7 +61,9 @@ __all__ = [
     "masks_of",
     "over_seeds",
     "prune",
+    "prune_rounds",
     "prune_seeds",
+    "refit_masks",
     "sample_names",
     "save_bundle",
     "sensitivity",

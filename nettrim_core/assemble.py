@@ -17,6 +17,7 @@ from nettrim_core.graph import Bound
 from nettrim_core.layers import Layer, operator_norm, weights_of
 from nettrim_core.methods import method_name
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, frobenius
+from nettrim_core.refit import Refit
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.response import response_set
 
@@ -25,7 +26,7 @@ Solved = tuple[LayerProblem, LayerResult]
 
 @torch.no_grad()
 def assemble(
-    dense: Dense, method: Method, results: dict[str, Solved], rules: Cascade | None
+    dense: Dense, method: Method | Refit, results: dict[str, Solved], rules: Cascade | None
 ) -> tuple[nn.Module, Report]:
     """Write the weights into a copy, run it, and put beside each other what was asked, promised and measured."""
     pruned = copy.deepcopy(dense.model)

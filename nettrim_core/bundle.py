@@ -1,6 +1,6 @@
 """A bundle: a folder with a network, the data it is judged on, and a card that says where both come from.
 
-    bundle.json         name, title, architecture (a list of layers), and how stored inputs become network inputs
+    bundle.json         title, architecture (a list of layers and blocks), how stored inputs become network inputs
     model.safetensors   the state dict
     data.npz            {train,validation,test}_{inputs,labels}; bundle.json may name another file for it
     card.md             provenance, licence, figures
@@ -27,33 +27,37 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from nettrim_core.blocks import Residual
+
 SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
 SPLITS = ("train", "validation", "test")
+
+_CONVOLUTION = (
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode",
+)  # fmt: skip
+_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+_POOL = ("kernel_size", "stride", "padding")
 
 # Layer types a bundle may name, each with the constructor arguments that are written down.
 LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Linear": (nn.Linear, ("in_features", "out_features", "bias")),
-    "Conv2d": (
-        nn.Conv2d,
-        (
-            "in_channels",
-            "out_channels",
-            "kernel_size",
-            "stride",
-            "padding",
-            "dilation",
-            "groups",
-            "bias",
-            "padding_mode",
-        ),
-    ),
+    "Conv1d": (nn.Conv1d, _CONVOLUTION),
+    "Conv2d": (nn.Conv2d, _CONVOLUTION),
+    "BatchNorm1d": (nn.BatchNorm1d, _NORM),
+    "BatchNorm2d": (nn.BatchNorm2d, _NORM),
     "ReLU": (nn.ReLU, ()),
-    "MaxPool2d": (nn.MaxPool2d, ("kernel_size", "stride", "padding")),
-    "AvgPool2d": (nn.AvgPool2d, ("kernel_size", "stride", "padding")),
+    "MaxPool1d": (nn.MaxPool1d, _POOL),
+    "MaxPool2d": (nn.MaxPool2d, _POOL),
+    "AvgPool1d": (nn.AvgPool1d, _POOL),
+    "AvgPool2d": (nn.AvgPool2d, _POOL),
     "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
     "Dropout": (nn.Dropout, ("p",)),
     "Identity": (nn.Identity, ()),
 }
+# Blocks a bundle may name, each with the modules that it is built from.
+BLOCK_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {"Residual": (Residual, ("body", "shortcut"))}
+CHAIN = "Sequential"
+_KNOWN = ", ".join([*LAYER_TYPES, *BLOCK_TYPES, CHAIN])
 
 Split = tuple[Tensor, Tensor]
 
@@ -101,39 +105,57 @@ class Bundle:
 
 
 def describe(model: nn.Sequential) -> list[dict[str, Any]]:
-    """The architecture of a chain as plain data: ``[{"name": "fc1", "type": "Linear", ...}, ...]``."""
-    layers = []
-    for name, module in model.named_children():
-        kind = type(module).__name__
-        if LAYER_TYPES.get(kind, (None,))[0] is not type(module):
-            raise ValueError(
-                f"layer {name!r} is a {kind}, which a bundle cannot describe; known: {', '.join(LAYER_TYPES)}"
-            )
-        arguments = {}
-        for argument in LAYER_TYPES[kind][1]:
-            value = getattr(module, argument)
-            arguments[argument] = value is not None if argument == "bias" else value
-        layers.append({"name": name, "type": kind, **arguments})
-    return layers
+    """The architecture of a chain as plain data: ``[{"name": "fc1", "type": "Linear", ...}, ...]``; a chain inside it
+    has ``layers`` in its turn, and a block a description for each module it is built from."""
+    return [{"name": name, **_described(name, module)} for name, module in model.named_children()]
+
+
+def _described(name: str, module: nn.Module) -> dict[str, Any]:
+    kind = type(module).__name__
+    if type(module) is nn.Sequential:
+        return {"type": CHAIN, "layers": describe(module)}
+    if BLOCK_TYPES.get(kind, (None,))[0] is type(module):
+        return {"type": kind, **{part: _described(part, getattr(module, part)) for part in BLOCK_TYPES[kind][1]}}
+    if LAYER_TYPES.get(kind, (None,))[0] is not type(module):
+        raise ValueError(f"layer {name!r} is a {kind}, which a bundle cannot describe; known: {_KNOWN}")
+    arguments = {}
+    for argument in LAYER_TYPES[kind][1]:
+        value = getattr(module, argument)
+        arguments[argument] = value is not None if argument == "bias" else value
+    return {"type": kind, **arguments}
 
 
 def build(layers: list[dict[str, Any]], where: str) -> nn.Sequential:
     """The chain that :func:`describe` wrote down, with fresh weights. ``where`` names the source in errors."""
+    if not isinstance(layers, list):
+        raise ValueError(f"{where}: expected a list of layers, got {layers!r}")
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for i, layer in enumerate(layers):
-        arguments = dict(layer)
-        name, kind = str(arguments.pop("name", i)), arguments.pop("type", None)
-        if kind not in LAYER_TYPES:
-            raise ValueError(f"{where}: layer {name!r} has type {kind!r}; known types: {', '.join(LAYER_TYPES)}")
-        cls, known = LAYER_TYPES[kind]
-        if unknown := set(arguments) - set(known):
-            raise ValueError(f"{where}: layer {name!r} ({kind}) has unknown arguments {sorted(unknown)}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-        try:
-            modules[name] = cls(**values)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{where}: layer {name!r} ({kind}) cannot be built: {error}") from error
+        name = str(layer.get("name", i)) if isinstance(layer, dict) else str(i)
+        modules[name] = _built(layer, f"{where}: layer {name!r}")
     return nn.Sequential(modules)
+
+
+def _built(layer: object, where: str) -> nn.Module:
+    if not isinstance(layer, dict):
+        raise ValueError(f"{where}: expected a type with its arguments, got {layer!r}")
+    kind = layer.get("type")
+    arguments = {key: value for key, value in layer.items() if key not in ("name", "type")}
+    if kind == CHAIN:
+        return build(arguments.get("layers", []), where)
+    if kind not in LAYER_TYPES | BLOCK_TYPES:
+        raise ValueError(f"{where} has type {kind!r}; known types: {_KNOWN}")
+    make, known = (LAYER_TYPES | BLOCK_TYPES)[kind]
+    if unknown := set(arguments) - set(known):
+        raise ValueError(f"{where} ({kind}) has unknown arguments {sorted(unknown)}")
+    if kind in BLOCK_TYPES:
+        values = {part: _built(inner, f"{where}, {part}") for part, inner in arguments.items()}
+    else:
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in arguments.items()}
+    try:
+        return make(**values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{where} ({kind}) cannot be built: {error}") from error
 
 
 def save_bundle(
@@ -146,7 +168,7 @@ def save_bundle(
     title: str = "",
     card: str = "",
 ) -> Path:
-    """Write a bundle folder. Inputs are stored as given (float32); the folder's name is the bundle's name."""
+    """Write a bundle folder. Inputs keep their precision; the folder's name is the bundle's name."""
     folder = Path(path)
     arrays = {}
     for split, (inputs, labels) in zip(SPLITS, (train, validation, test), strict=True):

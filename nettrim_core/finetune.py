@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from nettrim_core.capture import run
 from nettrim_core.dense import Labelled
+from nettrim_core.masks import check_masks
 from nettrim_core.problem import Settings, setting
 
 
@@ -46,16 +47,6 @@ class Epoch:
     seconds: float
 
 
-def masks_of(model: nn.Module, layers: Mapping[str, object] | list[str] | None = None) -> dict[str, Tensor]:
-    """Parameter name -> bool, where it is not zero: the weights and biases of these layers (None: of all modules)."""
-    names = [name for name, _ in model.named_modules()] if layers is None else list(layers)
-    return {
-        f"{name}.{key}" if name else key: parameter.detach() != 0
-        for name in names
-        for key, parameter in model.get_submodule(name).named_parameters(recurse=False)
-    }
-
-
 class FineTuning:
     """A retraining that runs as it is iterated over: an :class:`Epoch` at a time. ``model`` is the best network so far,
     at every moment; to stop is to stop asking."""
@@ -65,16 +56,9 @@ class FineTuning:
     ) -> None:
         self.data, self.validation, self.how = data, validation, how
         self.model = copy.deepcopy(model).eval()
-        parameters = dict(self.model.named_parameters())
+        check_masks(self.model, masks)
         for name, mask in masks.items():
-            if name not in parameters:
-                raise ValueError(f"masks: there is no parameter {name!r}; a mask is named as in the state dict")
-            if mask.shape != parameters[name].shape or mask.dtype != torch.bool:
-                raise ValueError(
-                    f"masks: {name!r} must be bool of shape {tuple(parameters[name].shape)}; got {mask.dtype} of shape "
-                    f"{tuple(mask.shape)}"
-                )
-            if bool(parameters[name][~mask].any()):
+            if bool(self.model.get_parameter(name)[~mask].any()):
                 raise ValueError(f"masks: {name!r} has weights that are not zero where its mask says they are")
         self.masks = dict(masks)
 
@@ -142,9 +126,9 @@ def finetune(
 ) -> FineTuning:
     """Retrain a copy of ``model`` with masks held: iterate over what comes back, then take its ``model``.
 
-    masks: parameter name -> bool of its shape, False where it stays zero (see :func:`masks_of`). data: (inputs,
-    targets), class indices for cross-entropy, floats for the squared error. validation: the part of the rows to judge
-    by, or rows of their own. Raises ValueError for masks and data that do not fit.
+    masks: parameter name -> bool of its shape, False where it stays zero, as :func:`nettrim_core.masks_of` gives them.
+    data: (inputs, targets), class indices for cross-entropy, floats for the squared error. validation: the part of the
+    rows to judge by, or rows of their own. Raises ValueError for masks and data that do not fit.
     """
     how = how or Training()
     inputs, targets = data

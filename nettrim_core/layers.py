@@ -29,8 +29,13 @@ def groups_of(layer: Layer) -> int:
 
 def weights_of(layer: Layer) -> Tensor:
     """(N, M): a column for each neuron or filter, with the inputs of its group; a bias is the last row."""
-    W = layer.weight.detach().flatten(1).T
-    return W.clone() if layer.bias is None else torch.cat([W, layer.bias.detach()[None]])
+    return joined(layer.weight.detach(), None if layer.bias is None else layer.bias.detach())
+
+
+def joined(weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, M) from what torch stores apart: weights with the bias as their last row, or the same of masks."""
+    W = weight.flatten(1).T
+    return W.clone() if bias is None else torch.cat([W, bias[None]])
 
 
 @torch.no_grad()

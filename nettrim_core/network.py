@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nettrim_core.assemble import Solved, assemble
 from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
 from nettrim_core.dense import Dense
-from nettrim_core.problem import LayerProblem, Method
+from nettrim_core.problem import LayerProblem, LayerResult, Method
 from nettrim_core.ranking import judged
+from nettrim_core.refit import Refit
 from nettrim_core.report import Report
 from nettrim_core.response import response_set
 
@@ -56,15 +57,34 @@ class Network(Dense):
     ) -> tuple[nn.Module, Report]:
         """The network with these layers pruned to these fractions of zeros. In a cascade the fraction takes the place
         of the radius."""
-        self.check_names(sparsities)
+        return self._in_turn(
+            method, sparsities, cascade, lambda problem, name: method.at_sparsity(problem, sparsities[name])
+        )
+
+    def refitted(
+        self, how: Refit, masks: Mapping[str, Tensor], cascade: bool | Cascade = False
+    ) -> tuple[nn.Module, Report]:
+        """The network with the weights that these layers' masks leave, refitted. masks: (N, M) bool, as a layer problem
+        has its weights."""
+        return self._in_turn(how, masks, cascade, lambda problem, name: how.of(problem, masks[name]))
+
+    def _in_turn(
+        self,
+        method: Method | Refit,
+        names: Collection[str],
+        cascade: bool | Cascade,
+        solve: Callable[[LayerProblem, str], LayerResult],
+    ) -> tuple[nn.Module, Report]:
+        """Some layers of the network solved, in a cascade each on the signals of those before it."""
+        self.check_names(names)
         rules, pruned = rules_of(cascade), copy.deepcopy(self.model)
         solved: dict[str, Solved] = {}
         for target in self.selected:
-            if target.name in sparsities:
+            if target.name in names:
                 problem = self.problem(target)
                 if rules is not None and solved:
                     problem = self._next_problem(pruned, target, rules)
-                solved[target.name] = problem, method.at_sparsity(problem, sparsities[target.name])
+                solved[target.name] = problem, solve(problem, target.name)
                 target.write(pruned, solved[target.name][1].U)
         return assemble(self, method, solved, rules)
 

@@ -52,21 +52,32 @@ def settings_of(owner: Any) -> list[dataclasses.Field[Any]]:
     return [f for f in dataclasses.fields(owner) if "help" in f.metadata]
 
 
+def legal_values(f: dataclasses.Field[Any]) -> str:
+    """What a setting may be, in words."""
+    if options := f.metadata.get("options"):
+        return f"one of {', '.join(options)}"
+    if isinstance(f.default, bool):
+        return "True or False"
+    low, high = f.metadata["low"], f.metadata["high"]
+    return f"{low:g} < {f.name} < {high:g}" if f.metadata["open"] else f"{low:g} <= {f.name} <= {high:g}"
+
+
 def check_setting(owner: str, f: dataclasses.Field[Any], value: Any) -> None:
     """Raise ValueError unless ``value`` is legal for the setting ``f``."""
+    if not _is_legal(f, value):
+        wrong = "out of range: " if "low" in f.metadata and not isinstance(f.default, bool) else "not "
+        raise ValueError(f"{owner}.{f.name} = {value!r} is {wrong}{legal_values(f)} ({f.metadata['help']})")
+
+
+def _is_legal(f: dataclasses.Field[Any], value: object) -> bool:
     if options := f.metadata.get("options"):
-        if value not in options:
-            raise ValueError(f"{owner}.{f.name} = {value!r} is not one of {', '.join(options)} ({f.metadata['help']})")
-        return
-    if isinstance(f.default, bool):
-        if not isinstance(value, bool):
-            raise ValueError(f"{owner}.{f.name} must be True or False; got {value!r}")
-        return
-    low, high, is_open = f.metadata["low"], f.metadata["high"], f.metadata["open"]
-    legal = f"{low:g} < {f.name} < {high:g}" if is_open else f"{low:g} <= {f.name} <= {high:g}"
-    number = isinstance(value, int if isinstance(f.default, int) else int | float) and not isinstance(value, bool)
-    if not number or not (low < value < high if is_open else low <= value <= high):
-        raise ValueError(f"{owner}.{f.name} = {value!r} is out of range: {legal} ({f.metadata['help']})")
+        return value in options
+    if isinstance(f.default, bool) or isinstance(value, bool):
+        return isinstance(f.default, bool) and isinstance(value, bool)
+    if not isinstance(value, int if isinstance(f.default, int) else int | float):
+        return False
+    low, high = f.metadata["low"], f.metadata["high"]
+    return low < value < high if f.metadata["open"] else low <= value <= high
 
 
 def check_sparsity(sparsity: float) -> None:
@@ -353,6 +364,20 @@ def discrepancy(problem: LayerProblem, U: Tensor) -> float:
     if problem.norm == 0:
         return 0.0 if error == 0 else float("inf")
     return error / problem.norm
+
+
+def measured(problem: LayerProblem, U: Tensor, seconds: float) -> LayerResult:
+    """Weights that nothing was asked of but where their zeros are: their own error as epsilon and radius; stats
+    epsilon, radius, violation, count (of zeros), seconds."""
+    error = discrepancy(problem, U)
+    stats = {
+        "epsilon": error,
+        "radius": error * problem.norm,
+        "violation": 0.0,
+        "count": float((U == 0).sum()),
+        "seconds": seconds,
+    }
+    return LayerResult(U, True, stats)
 
 
 def frobenius(tensor: Tensor) -> float:

@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, discrepancy
+from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, measured
 from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
@@ -174,15 +174,7 @@ class RankedCurve:
 
     def _result(self, count: int, started: float) -> LayerResult:
         U = self.ranking.weights(count).to(self.problem.W.dtype)
-        error = discrepancy(self.problem, U)
-        stats = {
-            "epsilon": error,
-            "radius": error * self.problem.norm,
-            "violation": 0.0,
-            "count": float(count),
-            "seconds": time.perf_counter() - started,
-        }
-        return LayerResult(U, True, stats)
+        return measured(self.problem, U, time.perf_counter() - started)
 
 
 def _check_count(counts: Sequence[int], count: int, sparsity: float, total: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from nettrim_core.problem import LayerProblem, setting
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, measured, setting
 from nettrim_core.threads import each
 
 
@@ -85,6 +87,20 @@ class LeastSquares:
         U = self.W * keep
         U[self.alive] = refit(self.H, self.W[self.alive], keep[self.alive], self.damping)
         return torch.where(keep, U, torch.zeros_like(U))
+
+
+@dataclass(frozen=True)
+class Refit(Settings):
+    """Least squares on a mask that is given."""
+
+    damping: float = damping_setting()
+
+    def of(self, problem: LayerProblem, keep: Tensor) -> LayerResult:
+        """The layer with the weights that ``keep`` leaves, (N, M) bool, at their least-squares values."""
+        started = time.perf_counter()
+        parts = zip(problem.blocks, keep.chunk(problem.groups, 1), strict=True)
+        U = torch.cat([LeastSquares(block, self.damping)(part) for block, part in parts], 1)
+        return measured(problem, U.to(problem.W.dtype), time.perf_counter() - started)
 
 
 def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> Tensor:

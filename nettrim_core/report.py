@@ -68,6 +68,11 @@ class LayerReport:
     def bias_sparsity(self) -> float:
         return self.bias_zeros / self.biases if self.biases else 0.0
 
+    @property
+    def held(self) -> float:
+        """The discrepancy that epsilon speaks of: before batch norms were re-estimated."""
+        return self.discrepancy if self.discrepancy_kept is None else self.discrepancy_kept
+
 
 @dataclass(frozen=True)
 class Share:

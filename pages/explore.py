@@ -100,22 +100,23 @@ def settings_form(choice: Choice, rows: int) -> None:
     owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
     shown = [(name, f) for name, f in setting_fields().items() if name.split(".")[0] in owners]
     for i, (name, f) in enumerate(shown):
-        owner = name.split(".")[0]
-        key = f"w_{name}"
-        kind: Any = type(f.default)  # int or float
-        value: Any = choice.settings.get(name, f.default)
-        session[key] = kind(value)
-        columns[i % 2].number_input(
-            f"{'Cascade' if owner == 'cascade' else common.title_of(owner)}: {f.name}",
-            kind(f.metadata["low"]),
-            kind(f.metadata["high"]),
-            step=1 if kind is int else value / 10,
-            format="%d" if kind is int else "%g",
-            key=key,
-            help=f.metadata["help"],
-            on_change=picked_setting,
-            args=(name,),
-        )
+        setting_widget(columns[i % 2], name, f, choice.settings.get(name, f.default))
+
+
+def setting_widget(place: Any, name: str, f: dataclasses.Field[Any], value: Any) -> None:
+    """A list for a choice, a switch for a bool, a number for a number."""
+    owner, kind = name.split(".")[0], type(f.default)
+    label = f"{'Cascade' if owner == 'cascade' else common.title_of(owner)}: {f.name}"
+    session[f"w_{name}"] = kind(value)
+    shared = {"key": f"w_{name}", "help": f.metadata["help"], "on_change": picked_setting, "args": (name,)}
+    if kind is str:
+        place.selectbox(label, f.metadata["options"], **shared)
+    elif kind is bool:
+        place.toggle(label, **shared)
+    else:
+        low, high = kind(f.metadata["low"]), kind(f.metadata["high"])
+        step, shape = (1, "%d") if kind is int else (value / 10, "%g")
+        place.number_input(label, low, high, step=step, format=shape, **shared)
 
 
 def picked(name: str) -> None:
@@ -233,6 +234,8 @@ def show_results() -> None:
             "the network adds up what earlier layers did; theory bounds it."
         )
         st.html(pictures.layer_table(here))
+        if norms := words.batch_norms(here):
+            st.markdown(norms)
         if notes := sorted(
             {f"{entry.name}: {note}" for p in here for entry in p.report.layers for note in entry.notes}
         ):
@@ -394,8 +397,9 @@ def show_sight(choice: Choice, bundle: Bundle, here: list[Point]) -> None:
         title = "Where the classes lie"
         text = "Each picture is the plane of the two inputs, coloured by the class the network gives it."
     else:
+        shape = bundle.model.get_parameter(f"{choice.layers[0]}.weight").shape
         for point in here:
-            drawn = pictures.usage_map(point, tuple(bundle.calibration.shape[1:]), dark)
+            drawn = pictures.usage_map(point, shape, dark)
             if drawn is not None:
                 panels.append((common.title_of(point.method), *drawn))
         title = f"What {choice.layers[0]} still looks at"

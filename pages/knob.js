@@ -1,6 +1,6 @@
 // The knob. Python sends {epsilons, series, index, dense, alt, plotly}; one trigger "eps" goes back on release.
 const DASHES = ["solid", "7px,4px", "2px,3px", "10px,3px,2px,3px", "4px,2px"] // and again from the start
-const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "triangle-down", "star", "hexagon2", "x", "pentagon"]
+const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "cross", "triangle-down", "star", "hexagon2", "x", "pentagon", "hourglass"]
 const SHAPES = [
   "M8,0A8,8 0 1 1 -8,0A8,8 0 1 1 8,0Z",
   "M10.4,0L0,10.4L-10.4,0L0,-10.4Z",
@@ -12,6 +12,7 @@ const SHAPES = [
   "M9,0L4.5,7.8L-4.5,7.8L-9,0L-4.5,-7.8L4.5,-7.8Z",
   "M8.5,-4.2L4.2,-8.5L0,-4.2L-4.2,-8.5L-8.5,-4.2L-4.2,0L-8.5,4.2L-4.2,8.5L0,4.2L4.2,8.5L8.5,4.2L4.2,0Z",
   "M0,-9L8.6,-2.8L5.3,7.3L-5.3,7.3L-8.6,-2.8Z",
+  "M-7.5,-8H7.5L-7.5,8H7.5Z",
 ]
 const SAID = { certified: "", open: "<br>its tolerance was not reached", rough: "<br>an early answer, not yet certified" }
 const HEIGHT = 300

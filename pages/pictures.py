@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
@@ -45,11 +46,11 @@ def layer_table(points: list[Point]) -> str:
                 else ""
             )
             title = escape(METHOD_TITLES.get(point.method, point.method))
-            used = entry.discrepancy / entry.epsilon if entry.epsilon else 0.0
+            used = entry.held / entry.epsilon if entry.epsilon else 0.0
             rows.append(
                 f"<tr>{head}<td>{title}</td>"
                 f"<td>{percent(entry.sparsity)}{_bar(entry.sparsity)}</td>"
-                f"<td>{entry.discrepancy:.4f} of {entry.epsilon:.4f}{_bar(used)}</td>"
+                f"<td>{entry.held:.4f} of {entry.epsilon:.4f}{_bar(used)}</td>"
                 f'<td class="wide">{_certificate(entry, point.report.rough)}</td>'
                 f'<td class="wide">{_bound(entry)}</td></tr>'
             )
@@ -83,18 +84,19 @@ def _bound(entry: LayerReport) -> str:
     return f"{entry.error / scale:.3f} ≤ {entry.bound / scale:.3f}{' (estimate)' if entry.bound_is_estimate else ''}"
 
 
-def usage_map(point: Point, input_shape: tuple[int, ...], dark: bool) -> tuple[np.ndarray, str] | None:
+def usage_map(point: Point, shape: Sequence[int], dark: bool) -> tuple[np.ndarray, str] | None:
     """RGB picture of how many weights of the first chosen layer are left at each input, and its caption.
 
-    Inputs that form a square are drawn as one; a convolution's filters are drawn side by side. None for others.
+    shape: of the layer's weight in torch. Inputs that form a square are drawn as one; a convolution's filters, a mean
+    over their channels, side by side or, with one dimension, one below the other. None for others.
     """
     layer = point.report.layers[0]
     mask = point.mask(layer.name)
-    if layer.kind == "Conv2d":
-        picture = _filters(mask, input_shape)
-        if picture is None:
-            return None
-        caption = f"{int(mask.sum())} of {mask.size} filter weights left, a tile per filter"
+    if len(shape) > 2:
+        filters = mask.T.reshape(shape).mean(1)
+        picture = filters if filters.ndim == 2 else _tiled(filters)
+        each = "a row" if filters.ndim == 2 else "a tile"
+        caption = f"{int(mask.sum())} of {mask.size} filter weights left, {each} per filter"
     else:
         side = math.isqrt(layer.inputs)
         if side < 4 or side * side != layer.inputs:
@@ -105,17 +107,15 @@ def usage_map(point: Point, input_shape: tuple[int, ...], dark: bool) -> tuple[n
     return _colored(picture, dark), caption
 
 
-def _filters(mask: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray | None:
-    side = math.isqrt(mask.shape[0] // input_shape[0])
-    if side * side * input_shape[0] != mask.shape[0]:
-        return None
-    tiles = mask.T.reshape(mask.shape[1], input_shape[0], side, side).mean(1)
-    across = math.ceil(math.sqrt(len(tiles)))
-    down = math.ceil(len(tiles) / across)
-    picture = np.full((down * (side + 1) - 1, across * (side + 1) - 1), np.nan)
+def _tiled(tiles: np.ndarray) -> np.ndarray:
+    """(count, height, width) as one picture about as wide as high, with gaps between."""
+    count, height, width = tiles.shape
+    across = math.ceil(math.sqrt(count))
+    down = math.ceil(count / across)
+    picture = np.full((down * (height + 1) - 1, across * (width + 1) - 1), np.nan)
     for i, tile in enumerate(tiles):
-        r, c = divmod(i, across)
-        picture[r * (side + 1) : r * (side + 1) + side, c * (side + 1) : c * (side + 1) + side] = tile
+        row, column = (place * (side + 1) for place, side in zip(divmod(i, across), (height, width), strict=True))
+        picture[row : row + height, column : column + width] = tile
     return picture
 
 

@@ -16,12 +16,14 @@ def method_source(choice: Choice, name: str, epsilon: float | None = None) -> st
     method: Any = choice.method(name)
     if epsilon is not None:
         method = dataclasses.replace(method, epsilon=epsilon)
-    changed = {
-        f.name: getattr(method, f.name) for f in dataclasses.fields(method) if getattr(method, f.name) != f.default
-    }
-    if epsilon is not None:
-        changed = {"epsilon": epsilon, **changed}
-    return f"{type(method).__name__}({', '.join(f'{key}={value!r}' for key, value in changed.items())})"
+    return f"{type(method).__name__}({_changed(method, always='' if epsilon is None else 'epsilon')})"
+
+
+def _changed(settings: Any, always: str = "") -> str:
+    """The arguments that are not at their default, and the one that is always said, which comes first."""
+    said = [f for f in dataclasses.fields(settings) if f.name == always or getattr(settings, f.name) != f.default]
+    said.sort(key=lambda f: f.name != always)
+    return ", ".join(f"{f.name}={getattr(settings, f.name)!r}" for f in said)
 
 
 def _cascade_source(choice: Choice) -> str:
@@ -30,7 +32,7 @@ def _cascade_source(choice: Choice) -> str:
         return "False"
     if rules == Cascade():
         return "True"
-    return f"Cascade(gamma={rules.gamma!r}, kappa={rules.kappa!r})"
+    return f"Cascade({_changed(rules)})"
 
 
 def _imports(choice: Choice, *names: str) -> str:

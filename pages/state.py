@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.problem import Method, check_setting, settings_of
+from nettrim_core.problem import Method, check_setting, legal_values, settings_of
 from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, method_from
 
 EPSILON_RANGE = (0.001, 0.999)
@@ -25,6 +25,7 @@ METHOD_TITLES = {
     "exactobs": "Exact OBS",
     "magnitude": "Magnitude",
     "magnitude_refit": "Magnitude + refit",
+    "magnitude_global": "Magnitude, global",
     "lobs_sweeps": "L-OBS, swept",
     "wanda": "Wanda",
     "sparsegpt": "SparseGPT",
@@ -91,12 +92,11 @@ class Choice:
 
 
 def setting_fields() -> dict[str, dataclasses.Field[Any]]:
-    """Every setting a form or a link can change, by dotted name; epsilon is the knob's. A switch that makes
-    another method (magnitude's refit) is not offered: the other method is in METHODS."""
-    owners = {**METHODS, "cascade": Cascade()}
-    fields = {}
-    for owner, value in owners.items():
-        for f in settings_of(value):
+    """Every setting a form or a link can change, by dotted name; epsilon is the knob's. A method's switch (magnitude's
+    refit) is not offered: it makes another method, which is in METHODS."""
+    fields = {f"cascade.{f.name}": f for f in settings_of(Cascade)}
+    for owner, method in METHODS.items():
+        for f in settings_of(method):
             if f.name != "epsilon" and not isinstance(f.default, bool):
                 fields[f"{owner}.{f.name}"] = f
     return fields
@@ -174,9 +174,9 @@ def _number(query: Any, name: str, kind: Any, low: float, high: float, choice: C
 def _setting(query: Any, name: str, f: dataclasses.Field[Any], choice: Choice, wrong: Any) -> Choice:
     text = _last(query, name) or ""
     try:
-        value = type(f.default)(text)
+        value = {"True": True, "False": False}.get(text) if isinstance(f.default, bool) else type(f.default)(text)
         check_setting(name.split(".")[0], f, value)
     except ValueError:
-        wrong(name, text, f"from {f.metadata['low']:g} to {f.metadata['high']:g}", f"{f.default:g}")
+        wrong(name, text, legal_values(f), f.default)
         return choice
     return choice.with_setting(name, value)

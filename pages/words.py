@@ -50,8 +50,25 @@ def _promise(report: Report) -> str:
     if gaps:
         tolerance = percent(report.settings["tol"], 2)
         return f"every layer is certified: its weights are, in l1 norm, within {tolerance} of the smallest possible"
-    worst = max(report.layers, key=lambda layer: layer.discrepancy)
-    return f"the largest change of a layer's own response is {percent(worst.discrepancy)}, in {worst.name}"
+    worst = max(report.layers, key=lambda layer: layer.held)
+    return f"the largest change of a layer's own response is {percent(worst.held)}, in {worst.name}"
+
+
+def batch_norms(points: Sequence[Point]) -> str:
+    """What measuring the batch norms again gave; empty where there was nothing to measure."""
+    kept = [(p, p.report.accuracy_kept) for p in points if p.report.accuracy_kept is not None]
+    if not kept:
+        return ""
+    each = ", ".join(
+        f"{percent(accuracy)} instead of {percent(p.report.accuracy or 0.0)} with "
+        f"{METHOD_TITLES.get(p.method, p.method)}"
+        for p, accuracy in kept
+    )
+    return (
+        "The means and variances of the batch norms were measured again after pruning, on the calibration samples. "
+        f"With those of the trained network this many validation samples would be right: {each}. Discrepancy, "
+        "certificate and error in the network speak of the network before that."
+    )
 
 
 def verdict(points: list[Point]) -> str:

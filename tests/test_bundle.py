@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import torch
 from torch import nn
 
 from nettrim_core import load_bundle, sample_names, save_bundle
-from nettrim_core.bundle import SAMPLE_MODELS, Bundle
+from nettrim_core.blocks import Residual
+from nettrim_core.bundle import SAMPLE_MODELS, Bundle, build, describe
 from tests.conftest import small_cnn
 
 
@@ -33,6 +36,43 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
         assert torch.equal(loaded[1], given[1])
     assert torch.equal(bundle.calibration, data[0][0])
     assert bundle.fingerprint == load_bundle(path).fingerprint
+
+
+def residual_net() -> nn.Sequential:
+    """Blocks in a block, a shortcut and none, chains in chains, batch norms that have seen something."""
+    torch.manual_seed(0)
+    inner = Residual(nn.Sequential(nn.Conv1d(4, 4, 3, padding=1, groups=2), nn.BatchNorm1d(4)))
+    outer = Residual(nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.ReLU(), inner), nn.Conv1d(2, 4, 1, bias=False))
+    model = nn.Sequential(outer, nn.ReLU(), nn.Sequential(nn.AvgPool1d(2), nn.Flatten()), nn.Linear(20, 5))
+    model(torch.randn(30, 2, 10))
+    return model.eval()
+
+
+def test_blocks_come_back_as_they_were(tmp_path: Path) -> None:
+    data = [(torch.randn(n, 2, 10), torch.randint(0, 5, (n,))) for n in (6, 5, 4)]
+    model = residual_net()
+    loaded = load_bundle(save_bundle(tmp_path / "mine", model, train=data[0], validation=data[1], test=data[2])).model
+    assert torch.equal(loaded(data[0][0]), model(data[0][0]))
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    assert describe(loaded) == describe(model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda d: d[0].update(body=3), "layer '0', body: expected a type with its arguments, got 3"),
+        (lambda d: d[0]["body"]["layers"][2].update(tail={}), r"layer '2' \(Residual\) has unknown arguments .'tail'"),
+        (lambda d: d[0]["body"]["layers"][2]["body"]["layers"][1].update(type="os.system"), "layer '1' has type 'os"),
+        (lambda d: d[2].update(layers="all"), "layer '2': expected a list of layers, got 'all'"),
+        (lambda d: d[0].pop("body"), r"layer '0' \(Residual\) cannot be built"),
+        (lambda d: d.__setitem__(1, "ReLU"), "layer '1': expected a type with its arguments, got 'ReLU'"),
+    ],
+)
+def test_a_spoiled_block_is_refused_by_the_way_to_it(spoil: Callable[[Any], object], says: str) -> None:
+    described = describe(residual_net())
+    spoil(described)
+    with pytest.raises(ValueError, match=f"header: .*{says}"):
+        build(described, "header")
 
 
 def test_the_fingerprint_sees_one_weight_and_one_pixel(tmp_path: Path) -> None:
@@ -81,7 +121,7 @@ def test_a_spoiled_bundle_is_refused_with_the_file_and_the_reason(tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"type": "os.system"}, "has type 'os.system'; known types: Linear, Conv2d"),
+        ({"type": "os.system"}, "has type 'os.system'; known types: Linear, Conv1d"),
         ({"colour": 3}, "unknown arguments .'colour'."),
         ({"in_channels": -1}, "cannot be built"),
         ({"out_channels": 7}, "weights do not fit the architecture"),
@@ -115,6 +155,8 @@ def accuracy(bundle: Bundle) -> float:
         ("digits_mlp", (1000, 297, 500), 0.95),
         ("lenet_300_100", (10_000, 5_000, 10_000), 0.98),
         ("lenet_5", (10_000, 5_000, 10_000), 0.988),
+        ("resnet_small", (10_000, 5_000, 10_000), 0.99),
+        ("mnist1d_conv", (3500, 500, 1000), 0.92),
     ],
 )
 def test_the_sample_models_keep_their_promises(name: str, rows: tuple[int, ...], least: float) -> None:
@@ -128,5 +170,5 @@ def test_the_sample_models_keep_their_promises(name: str, rows: tuple[int, ...],
 
 
 def test_all_bundles_together_are_small() -> None:
-    assert set(sample_names()) >= {"spirals", "digits_mlp", "lenet_300_100", "lenet_5"}
+    assert len(sample_names()) == 6
     assert sum(path.stat().st_size for path in SAMPLE_MODELS.rglob("*") if path.is_file()) < 20e6

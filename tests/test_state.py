@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,16 @@ LOOKUP = {name: lambda facts=facts: facts for name, facts in FACTS.items()}
 
 def query(choice: Choice) -> dict[str, list[str]]:
     return {name: [value] for name, value in choice.to_query().items()}
+
+
+def values(f: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    """What a setting may be."""
+    if isinstance(f.default, bool):
+        return st.booleans()
+    if options := f.metadata.get("options"):
+        return st.sampled_from(options)
+    low, high = f.metadata["low"], f.metadata["high"]
+    return st.integers(int(low), high) if isinstance(f.default, int) else st.floats(max(low, 1e-8), high)
 
 
 @st.composite
@@ -38,11 +49,7 @@ def choices(draw: st.DrawFn) -> Choice:
     )
     for name, f in setting_fields().items():
         if draw(st.booleans()):
-            low, high = max(f.metadata["low"], 1e-8), f.metadata["high"]
-            whole = isinstance(f.default, int)
-            choice = choice.with_setting(
-                name, draw(st.integers(int(f.metadata["low"]), high) if whole else st.floats(low, high))
-            )
+            choice = choice.with_setting(name, draw(values(f)))
     return choice
 
 
@@ -77,6 +84,8 @@ def test_an_empty_link_is_the_default_without_a_word() -> None:
         ("n", "99999999", "n"),
         ("nettrim.tol", "7", "settings"),
         ("lobs.damping", "x", "settings"),
+        ("lobs.pattern", "3:4", "settings"),
+        ("cascade.dense", "perhaps", "settings"),
     ],
 )
 def test_an_invalid_value_falls_back_with_a_word(name: str, value: str, field: str) -> None:

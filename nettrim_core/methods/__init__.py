@@ -9,7 +9,6 @@ from nettrim_core.methods.nettrim import NetTrim
 from nettrim_core.methods.obs import LOBS, ExactOBS
 from nettrim_core.methods.sparsegpt import SparseGPT
 from nettrim_core.methods.wanda import Wanda
-from nettrim_core.problem import Method
 
 METHODS: dict[str, Any] = {
     "nettrim": NetTrim(),
@@ -26,7 +25,7 @@ METHODS: dict[str, Any] = {
 }
 
 
-def method_name(method: Method) -> str:
+def method_name(method: Any) -> str:
     """The name in METHODS nearest to a value: same type, fewest settings that differ; else the type's name."""
     same = {name: known for name, known in METHODS.items() if type(known) is type(method)}
     if not same:
