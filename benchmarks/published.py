@@ -14,6 +14,7 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 
 from nettrim_core.certificate import Certificate, certify
+from nettrim_core.groups import energies, matrix
 from nettrim_core.problem import LayerProblem
 from nettrim_core.response import response_set
 
@@ -27,7 +28,7 @@ class PublishedADMM:
     def __init__(self, problem: LayerProblem, epsilon: float, rho: float, scale: float = 1.0) -> None:
         self.rho, self.scale = rho, scale
         self.alive = problem.alive
-        self.given, self.target = problem.X[self.alive].double(), response_set(problem, epsilon)
+        self.given, self.target = matrix(problem.X)[self.alive], response_set(problem, epsilon)
         self.X = self.given.numpy() * scale
         self.omega, self.off = self.target.omega.numpy(), ~self.target.omega.numpy()
         self.center = self.target.center.numpy() * scale
@@ -71,4 +72,4 @@ def tuned(problem: LayerProblem, epsilon: float, rho: float, tol: float, most: i
 
 def well_scaled(problem: LayerProblem) -> float:
     """A scale of the data with which rho of 3 to 10 serves well."""
-    return 1 / (0.3 * float(problem.X.double().square().sum(1).max()) ** 0.5)
+    return 1 / (0.3 * float(energies(problem.X).max()) ** 0.5)

@@ -33,6 +33,7 @@ from published import ITERATIONS, RHO, PublishedADMM, tuned, well_scaled
 from nettrim_core import LayerProblem, NetTrim, load_bundle
 from nettrim_core.admm import ADMM
 from nettrim_core.certificate import Certificate
+from nettrim_core.groups import matrix
 from nettrim_core.methods.obs import LOBS, ExactOBS
 from nettrim_core.network import Network
 from nettrim_core.reference import reference
@@ -100,7 +101,7 @@ def first_order(
     """Seconds of batched float32 ADMM, warm-started along the path, and how many points it certified."""
     started = time.perf_counter()
     alive = problem.alive
-    solver = engine(problem.X[alive].double(), problem.W[alive], torch.float32)
+    solver = engine(matrix(problem.X)[alive], problem.W[alive], torch.float32)
     certified = sum(solver.solve(response_set(problem, e), TOL, most).converged for e in epsilons)
     return time.perf_counter() - started, certified
 
@@ -244,7 +245,7 @@ def lasso() -> None:
         stream, times, results = NetTrim().path(problem, GAINS), [], []
         for _ in GAINS:
             times.append(timed(lambda: results.append(next(stream))))
-        X = np.asfortranarray(problem.X.double().numpy().T)
+        X = np.asfortranarray(matrix(problem.X).numpy().T)
         Y = problem.Y.double().numpy()
         prices = []  # lambda, which at the solution is the largest |X (Y - Z)'|
         for result in results:

@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from nettrim_core import load_bundle
+from nettrim_core.groups import matrix
 from nettrim_core.homotopy import Homotopy
 from nettrim_core.network import Network
 from nettrim_core.response import response_set
@@ -25,7 +26,7 @@ def path() -> None:
     bundle = load_bundle("digits_mlp")
     network = Network(bundle.model, bundle.calibration_sample(400), ["fc2"])
     layer = network.problem(network.selected[0])
-    X, W = layer.X[layer.alive].double(), layer.W[layer.alive]
+    X, W = matrix(layer.X)[layer.alive], layer.W[layer.alive]
     engine = Homotopy(X, W, [response_set(layer, 0.03).radius])
     engine.solve(response_set(layer, 0.7), 1e-3)
     (stretch,) = engine.known

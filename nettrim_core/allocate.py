@@ -66,7 +66,7 @@ def allocate(
     validation: Labelled | None = None,
     test: Labelled | None = None,
     loss: str = "auto",
-    max_patches: int = MAX_PATCHES,
+    max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",

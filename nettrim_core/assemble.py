@@ -16,6 +16,7 @@ from nettrim_core.dense import Dense
 from nettrim_core.graph import Bound
 from nettrim_core.layers import Layer, operator_norm, weights_of
 from nettrim_core.methods import method_name
+from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, frobenius
 from nettrim_core.refit import Refit
 from nettrim_core.report import LayerReport, Report
@@ -161,6 +162,8 @@ def _layer_report(
         notes.append(f"called {target.calls} times: its problem holds the samples of all calls")
     if target.norm is not None:
         notes.append(f"pruned with the batch norm {target.norm} folded in")
+    if isinstance(problem.X, Patches):
+        notes.append(f"all {P} patches were used, as images: the operator form")
     if P < N:
         notes.append(f"fewer samples ({P}) than inputs ({N}): many weights fit the samples equally well")
     if sampled.used < sampled.total:

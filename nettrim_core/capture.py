@@ -14,13 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core.graph import Graph, Use, affine, read_graph
+from nettrim_core.groups import Inputs
 from nettrim_core.layers import (
     Layer,
     groups_of,
+    images_of,
     input_columns,
     is_layer,
     operator_norm,
     output_columns,
+    patches_of,
     positions,
     weights_of,
     write_weights,
@@ -72,7 +75,7 @@ class Target:
         return Y.relu() if self.relu else Y
 
     def problem(
-        self, model: nn.Module, X: Tensor, Y: Tensor, pruned_inputs: bool = False, gamma: float | None = GAMMA,
+        self, model: nn.Module, X: Inputs, Y: Tensor, pruned_inputs: bool = False, gamma: float | None = GAMMA,
         responses: Tensor | None = None,
     ) -> LayerProblem:  # fmt: skip
         """The layer's problem, given its inputs X and the outputs Y that count, as columns."""
@@ -206,17 +209,21 @@ class Probe:
         """The module with parameters that runs last."""
         return next(n for n in reversed(self.order) if list(model.get_submodule(n).parameters(recurse=False)))
 
-    def size(self, model: nn.Module, target: Target, samples: int, max_patches: int) -> Size:
-        """The size of a layer's problem on so many samples. Inputs that will turn out to be always zero count too."""
+    def size(self, model: nn.Module, target: Target, samples: int, max_patches: int | None) -> Size:
+        """The size of a layer's problem on so many samples. Inputs that will turn out to be always zero count too, and
+        an image's padding does not."""
         layer = target.layer(model)
         N, M = weights_of(layer).shape
         columns = samples * sum(call.positions for call in self.calls[target.name])
-        return Size(N, M, min(columns, most_columns(layer, columns, max_patches)), target.relu, groups_of(layer))
+        images = 0
+        if max_patches is None and not isinstance(layer, nn.Linear):
+            images = samples * sum(call.shape.numel() for call in self.calls[target.name])
+        return Size(N, M, most_columns(layer, columns, max_patches), target.relu, groups_of(layer), images)
 
 
-def most_columns(layer: Layer, columns: int, max_patches: int) -> int:
+def most_columns(layer: Layer, columns: int, max_patches: int | None) -> int:
     """How many columns a problem may use: only a convolution's are sampled."""
-    return columns if isinstance(layer, nn.Linear) else min(columns, max_patches)
+    return columns if isinstance(layer, nn.Linear) or max_patches is None else min(columns, max_patches)
 
 
 def probe(model: nn.Module, inputs: Tensor) -> Probe:
@@ -248,21 +255,23 @@ def probe(model: nn.Module, inputs: Tensor) -> Probe:
 class Sampling:
     """Which columns of a layer's problem are used: for each of its calls the sorted indices, None for all.
 
-    used, total: how many, and how many there are.
+    used, total: how many, and how many there are. images: a convolution's inputs stay images.
     """
 
     chosen: list[Tensor | None]
     used: int
     total: int
+    images: bool = False
 
 
-def sampling(layer: Layer, calls: list[Call], samples: int, max_patches: int, seed: int) -> Sampling:
-    """At most ``max_patches`` random columns of a convolution; all of a linear layer."""
+def sampling(layer: Layer, calls: list[Call], samples: int, max_patches: int | None, seed: int) -> Sampling:
+    """At most ``max_patches`` random columns of a convolution, all of them for None; all of a linear layer."""
     sizes = [samples * call.positions for call in calls]
     total = sum(sizes)
     most = most_columns(layer, total, max_patches)
     if most == total:
-        return Sampling([None] * len(calls), total, total)
+        images = max_patches is None and not isinstance(layer, nn.Linear)
+        return Sampling([None] * len(calls), total, total, images)
     drawn = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:most].sort().values
     starts = [sum(sizes[:i]) for i in range(len(sizes))]
     chosen: list[Tensor | None] = [
@@ -278,12 +287,14 @@ class Enough(Exception):  # noqa: N818
 @torch.no_grad()
 def columns_of(
     model: nn.Module, inputs: Tensor, targets: dict[str, tuple[Target, Sampling]], *, stop: bool = False
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Layer -> its inputs X and the outputs Y that count, as columns, gathered batch by batch.
+) -> dict[str, tuple[Inputs, Tensor]]:
+    """Layer -> its inputs X and the outputs Y that count, as columns or images, gathered batch by batch.
 
     stop: leave each batch's run after the last call of these layers.
     """
-    parts = {name: [([], []) for _ in range(target.calls)] for name, (target, _) in targets.items()}
+    parts: dict[str, list[tuple[list[Tensor], list[Tensor]]]] = {
+        name: [([], []) for _ in range(target.calls)] for name, (target, _) in targets.items()
+    }
     heard: list[str] = []
     seen = 0
 
@@ -297,7 +308,10 @@ def columns_of(
             low, high = seen * each, (seen + len(output)) * each
             chosen = chosen[(chosen >= low) & (chosen < high)] - low
         X, Y = parts[name][call]
-        X.append(input_columns(layer, given, chosen))
+        if sampled.images and not isinstance(layer, nn.Linear):
+            X.append(images_of(layer, given))
+        else:
+            X.append(input_columns(layer, given, chosen))
         Y.append(target.activated(model, output_columns(layer, output, chosen)))
         if stop and len(heard) == sum(t.calls for t, _ in targets.values()):
             raise Enough
@@ -308,9 +322,17 @@ def columns_of(
             with suppress(Enough):
                 model(rows.clone())
             seen += len(rows)
-    return {
-        name: tuple(torch.cat([p for c in calls for p in c[i]], 1) for i in (0, 1)) for name, calls in parts.items()
-    }  # type: ignore[misc]
+    return {name: _joined(model, *targets[name], calls) for name, calls in parts.items()}
+
+
+def _joined(
+    model: nn.Module, target: Target, sampled: Sampling, calls: list[tuple[list[Tensor], list[Tensor]]]
+) -> tuple[Inputs, Tensor]:
+    """(X, Y) from the batches of every call."""
+    layer, Y = target.layer(model), torch.cat([part for _, outputs in calls for part in outputs], 1)
+    if sampled.images and not isinstance(layer, nn.Linear):
+        return patches_of(layer, [torch.cat(images) for images, _ in calls]), Y
+    return torch.cat([part for columns, _ in calls for part in columns], 1), Y
 
 
 @torch.no_grad()
@@ -348,7 +370,7 @@ def outputs_of(model: nn.Module, rows: Tensor, targets: list[Target]) -> tuple[d
         return found, model(rows.clone())
 
 
-def sizes_of(model: nn.Module, inputs: Tensor, samples: int, max_patches: int) -> dict[str, Size]:
+def sizes_of(model: nn.Module, inputs: Tensor, samples: int, max_patches: int | None) -> dict[str, Size]:
     """The size of every prunable layer's problem on so many samples, without making it. inputs: a few."""
     seen = probe(model, inputs)
     return {t.name: seen.size(model, t, samples, max_patches) for t in anatomy(model, inputs).targets}

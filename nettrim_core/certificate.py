@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nettrim_core.groups import correlate, response
+from nettrim_core.groups import Inputs, correlate, response
 from nettrim_core.response import ResponseSet
 
 
@@ -47,8 +47,9 @@ class Certificate:
         return self.worst <= tol
 
 
-def certify(X: Tensor, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate:
-    """The certificate of primal U (N, M) and multipliers L (M, P); X (N, P) or (groups, N, P) and target in float64."""
+def certify(X: Inputs, target: ResponseSet, U: Tensor, L: Tensor) -> Certificate:
+    """The certificate of primal U (N, M) and multipliers L (M, P); X (N, P), (groups, N, P) or Patches,
+    and target in float64."""
     U, L = U.double(), L.double()
     if target.relu:
         L = torch.where(target.omega, L, L.clamp(min=0))

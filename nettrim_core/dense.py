@@ -38,15 +38,15 @@ class Dense:
         layers: Sequence[str] | None = None,
         test: Labelled | None = None,
         *,
-        max_patches: int = MAX_PATCHES,
+        max_patches: int | None = MAX_PATCHES,
         seed: int = 0,
         memory_limit: float = MEMORY_LIMIT,
         batchnorm: str = "reestimate",
     ) -> None:
         if batchnorm not in ("reestimate", "keep"):
             raise ValueError(f'batchnorm = {batchnorm!r} must be "reestimate" or "keep"')
-        if max_patches < 1:
-            raise ValueError(f"max_patches = {max_patches} must be at least 1")
+        if max_patches is not None and max_patches < 1:
+            raise ValueError(f"max_patches = {max_patches} must be at least 1, or None for all")
         self.model = copy.deepcopy(model).eval()
         self.seed, self.max_patches, self.memory_limit = seed, max_patches, memory_limit
         self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
@@ -92,7 +92,7 @@ class Dense:
         for target in self.selected:
             size = self.probe.size(self.model, target, len(self.inputs), self.max_patches)
             width = target.layer(self.model).weight.element_size()
-            held[target.name] = width * size.samples * (size.groups * size.inputs + size.outputs)
+            held[target.name] = width * (size.held + size.samples * size.outputs)
             working[target.name] = 0 if method is None else method.memory(size)
         work = sum(working.values()) if at_once else max(working.values())
         total = sum(held.values()) + work
@@ -102,8 +102,8 @@ class Dense:
             raise ValueError(
                 f"the layers on {len(self.inputs):,} samples take {total / 1e9:.1f} GB, {sum(held.values()) / 1e9:.1f} "
                 f"GB of them for inputs and outputs{solving}, most of it for {worst!r}; the limit is "
-                f"{self.memory_limit / 1e9:.1f} GB. Use fewer samples, fewer patches (max_patches) or fewer layers at "
-                "a time, or raise memory_limit"
+                f"{self.memory_limit / 1e9:.1f} GB. Use fewer samples, fewer patches (max_patches; None keeps all and "
+                "holds a convolution's images in their place) or fewer layers at a time, or raise memory_limit"
             )
 
     def stale_norms(self, pruned: Iterable[Target]) -> list[str]:

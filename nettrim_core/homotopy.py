@@ -30,7 +30,7 @@ from nettrim_core import active_set
 from nettrim_core.active_set import Float, Trace
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
-from nettrim_core.groups import correlate, response
+from nettrim_core.groups import Inputs, correlate, groups_in, response, rows_of
 from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet
 from nettrim_core.threads import each
@@ -299,7 +299,7 @@ class Homotopy:
         return each(task, neurons, self._stop)
 
 
-def refit_inside(X: Tensor, target: ResponseSet, U: Tensor) -> Tensor:
+def refit_inside(X: Inputs, target: ResponseSet, U: Tensor) -> Tensor:
     """The least squares on the support of U inside the set's own constraints, (N, M) in the dtype of U:
 
         min 1/2 ||(V'X - Y)_omega||^2  s.t.  V'X <= V_off off omega,  V = 0 where U = 0
@@ -309,15 +309,14 @@ def refit_inside(X: Tensor, target: ResponseSet, U: Tensor) -> Tensor:
     """
     size = float(target.center.square().mean()) ** 0.5 or 1.0
     center, omega = target.center.cpu().numpy() / size, target.omega.cpu().numpy()
-    inputs = X.reshape(-1, *X.shape[-2:]).cpu().numpy()
     given = U.double().cpu().numpy() / size
-    per = U.shape[1] // len(inputs)
+    per = U.shape[1] // groups_in(X)
 
     def again(m: int) -> Float:
         u, support = given[:, m].copy(), np.flatnonzero(given[:, m])
         if len(support) == 0 or not omega[m].any():
             return u
-        rows = inputs[m // per][support]
+        rows = rows_of(X, m // per, support)
         group, y = _Group(rows), np.where(omega[m], center[m], 0.0)
         neuron = active_set.neuron_of(group.layer, omega[m], y, center[m])
         lam = NOTHING * float(np.abs(neuron.b / neuron.w).max())

@@ -8,10 +8,13 @@ as columns. A convolution is a layer whose sample is a patch and whose neuron is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from nettrim_core.patches import Pair, Patches, cut
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 KINDS: tuple[type[Layer], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -55,27 +58,38 @@ def positions(layer: Layer, output: Tensor) -> int:
 def input_columns(layer: Layer, inputs: Tensor, columns: Tensor | None = None) -> Tensor:
     """(inputs, columns) a copy of the layer's inputs, its row of ones included: for a convolution the im2col matrix,
     sample by sample, position by position. columns: which of them (None: all)."""
-    if isinstance(layer, nn.Linear):
-        X = inputs.flatten(0, -2).T
-    else:
-        images = _padded(layer, inputs)
-        kernel, dilation, stride = layer.kernel_size, layer.dilation, layer.stride
-        if isinstance(layer, nn.Conv1d):
-            images, kernel, dilation, stride = images[:, :, None], (1, *kernel), (1, *dilation), (1, *stride)
-        X = functional.unfold(images, kernel, dilation, 0, stride).transpose(0, 1).flatten(1)  # type: ignore[arg-type]
+    linear = isinstance(layer, nn.Linear)
+    X = inputs.flatten(0, -2).T if linear else cut(images_of(layer, inputs), *_geometry(layer))
     X = X.clone() if columns is None else X[:, columns.to(X.device)]
     return X if layer.bias is None else torch.cat([X, X.new_ones(1, X.shape[1])])
+
+
+def images_of(layer: nn.Conv1d | nn.Conv2d, inputs: Tensor) -> Tensor:
+    """(samples, channels, height, width): a convolution's inputs, padded; in one dimension with a height of 1."""
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    padded = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    return padded[:, :, None] if isinstance(layer, nn.Conv1d) else padded
+
+
+def patches_of(layer: nn.Conv1d | nn.Conv2d, images: Sequence[Tensor]) -> Patches:
+    """The columns of :func:`input_columns`, all of them, still as images, a tensor for each call."""
+    kernel, stride, dilation = _geometry(layer)
+    return Patches(images, kernel, stride, dilation, layer.groups, None if layer.bias is None else 1.0)
+
+
+def _geometry(layer: nn.Conv1d | nn.Conv2d) -> tuple[Pair, Pair, Pair]:
+    """(kernel, stride, dilation) in two dimensions."""
+    kernel, stride, dilation = (
+        (1, *sides) if isinstance(layer, nn.Conv1d) else sides
+        for sides in (layer.kernel_size, layer.stride, layer.dilation)
+    )
+    return kernel, stride, dilation  # type: ignore[return-value]
 
 
 def output_columns(layer: Layer, output: Tensor, columns: Tensor | None = None) -> Tensor:
     """(outputs, columns) a copy of the layer's output, in the same order."""
     Y = output.flatten(0, -2).T if isinstance(layer, nn.Linear) else output.flatten(2).transpose(0, 1).flatten(1)
     return Y.clone() if columns is None else Y[:, columns.to(Y.device)]
-
-
-def _padded(layer: nn.Conv1d | nn.Conv2d, images: Tensor) -> Tensor:
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return functional.pad(images, layer._reversed_padding_repeated_twice, mode=mode)
 
 
 @torch.no_grad()

@@ -10,13 +10,13 @@ import copy
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from nettrim_core.assemble import Solved, assemble
 from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
 from nettrim_core.dense import Dense
+from nettrim_core.groups import equal
 from nettrim_core.problem import LayerProblem, LayerResult, Method
 from nettrim_core.ranking import judged
 from nettrim_core.refit import Refit
@@ -151,7 +151,7 @@ class Network(Dense):
         before, Y = self.columns[target.name]
         is_output = not target.relu and target.name == self.probe.last(self.model)
         gamma = rules.gamma * (rules.kappa**2 if is_output else 1.0)
-        problem = target.problem(self.model, X, Y, pruned_inputs=not torch.equal(X, before), gamma=gamma)
+        problem = target.problem(self.model, X, Y, pruned_inputs=not equal(X, before), gamma=gamma)
         if not rules.dense or not problem.pruned_inputs:
             return problem
         return dataclasses.replace(problem, responses=self.problem(target).response(problem.W))

@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from nettrim_core.groups import response
+from nettrim_core.groups import Inputs, alive, correlate, response
+from nettrim_core.patches import Patches
 
 GAMMA = 1.1  # the cascade's slack in the Net-Trim papers' experiments
 
@@ -88,20 +89,27 @@ def check_sparsity(sparsity: float) -> None:
 
 @dataclass(frozen=True)
 class Size:
-    """What a layer's cost depends on. inputs: those of one output that are not always zero; a bias is one."""
+    """What a layer's cost depends on. inputs: those of one output that are not always zero; a bias is one. images: the
+    numbers in a convolution's inputs where they are held as images, 0 where they are columns."""
 
     inputs: int
     outputs: int
     samples: int
     relu: bool
     groups: int = 1
+    images: int = 0
+
+    @property
+    def held(self) -> int:
+        """The numbers in the inputs as they are held."""
+        return self.images or self.groups * self.inputs * self.samples
 
 
 @dataclass(frozen=True, eq=False)
 class LayerProblem:
     """What a layer must keep doing; says nothing of any method.
 
-    X: (N, P) layer inputs, a sample a column; the last row is ones if ``bias``.
+    X: (N, P) layer inputs, a sample a column; the last row is ones if ``bias``. A convolution's may be Patches.
     Y: (M, P) the trained layer's outputs, after the activation: act(W'X + shift).
     W: (N, M) trained weights; the bias is the last row.
     relu: is the activation a ReLU (else the identity).
@@ -118,7 +126,7 @@ class LayerProblem:
     or negative targets of a ReLU layer. Fewer samples than inputs are legal.
     """
 
-    X: Tensor
+    X: Inputs
     Y: Tensor
     W: Tensor
     relu: bool
@@ -130,7 +138,8 @@ class LayerProblem:
     responses: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name, tensor in (("X", self.X), ("Y", self.Y), ("W", self.W)):
+        columns = () if isinstance(self.X, Patches) else (("X", self.X),)
+        for name, tensor in (*columns, ("Y", self.Y), ("W", self.W)):
             if not isinstance(tensor, Tensor) or tensor.ndim != 2 or not tensor.is_floating_point():
                 shape = tuple(getattr(tensor, "shape", ()))
                 raise ValueError(
@@ -161,15 +170,17 @@ class LayerProblem:
             raise ValueError(
                 f"the problem is empty: N={N} inputs, M={M} outputs, P={P} samples; each must be at least 1"
             )
-        known = {"X": self.X, "Y": self.Y, "W": self.W, "shift": self.shift, "responses": self.responses}
-        for name, tensor in known.items():
+        known = [("Y", self.Y), ("W", self.W), ("shift", self.shift), ("responses", self.responses)]
+        known += [("X", part) for part in (self.X.images if isinstance(self.X, Patches) else [self.X])]
+        for name, tensor in known:
             if tensor is None:
                 continue
             if bad := int((~torch.isfinite(tensor)).sum()):
                 raise ValueError(
                     f"{name} has {bad} NaN or infinite entries; every entry must be finite. Did training diverge?"
                 )
-        if self.bias and not bool((self.X[-1] == 1).all()):
+        ones = self.X.ones == 1 if isinstance(self.X, Patches) else bool((self.X[-1] == 1).all())
+        if self.bias and not ones:
             raise ValueError(
                 "bias=True, but the last row of X is not all ones; append the row of ones or pass bias=False"
             )
@@ -198,37 +209,52 @@ class LayerProblem:
         """One problem for each group, in the order of the outputs; of a layer without groups, itself."""
         if self.groups == 1:
             return (self,)
-        body, ones = (self.X[:-1], self.X[-1:]) if self.bias else (self.X, self.X[:0])
         G = self.groups
         parts = zip(
-            body.chunk(G), self.Y.chunk(G), self.W.chunk(G, 1), self.constant[:, 0].chunk(G),
+            self._inputs_of_groups(), self.Y.chunk(G), self.W.chunk(G, 1), self.constant[:, 0].chunk(G),
             [None] * G if self.responses is None else self.responses.chunk(G), strict=True,
         )  # fmt: skip
         return tuple(
-            dataclasses.replace(self, X=torch.cat([X, ones]), Y=Y, W=W, shift=shift, responses=Z, groups=1)
-            for X, Y, W, shift, Z in parts
+            dataclasses.replace(self, X=X, Y=Y, W=W, shift=shift, responses=Z, groups=1) for X, Y, W, shift, Z in parts
         )
+
+    def _inputs_of_groups(self) -> list[Inputs]:
+        if isinstance(self.X, Patches):
+            return [self.X.group(i) for i in range(self.groups)]
+        body, ones = (self.X[:-1], self.X[-1:]) if self.bias else (self.X, self.X[:0])
+        return [torch.cat([X, ones]) for X in body.chunk(self.groups)]
 
     @cached_property
     def alive(self) -> Tensor:
         """(N,) bool, of a problem without groups: inputs that are not zero on every sample. Weights of the others are
         free zeros."""
         assert self.groups == 1
-        return (self.X != 0).any(1)
+        return alive(self.X)
 
     @property
     def size(self) -> Size:
         inputs = max(int(block.alive.sum()) for block in self.blocks)
-        return Size(inputs, len(self.Y), self.X.shape[1], self.relu, self.groups)
+        images = self.X.numbers if isinstance(self.X, Patches) else 0
+        return Size(inputs, len(self.Y), self.X.shape[1], self.relu, self.groups, images)
 
     @property
-    def inputs(self) -> Tensor:
+    def inputs(self) -> Inputs:
         """X (N, P), or (groups, N, P) with every group's row of ones: see :mod:`nettrim_core.groups`."""
-        return self.X if self.groups == 1 else torch.stack([block.X for block in self.blocks])
+        if self.groups == 1 or isinstance(self.X, Patches):
+            return self.X
+        return torch.stack([X for X in self._inputs_of_groups() if isinstance(X, Tensor)])
 
     def response(self, U: Tensor) -> Tensor:
         """(M, P) U'X in float64, without the shift."""
-        return response(self.inputs.double(), U.double())
+        return response(self._precise, U.double())
+
+    def correlate(self, L: Tensor) -> Tensor:
+        """(N, M) X L' in float64 of L (M, P): the adjoint of :meth:`response`."""
+        return correlate(self._precise, L.double())
+
+    @property
+    def _precise(self) -> Inputs:
+        return self.inputs.double() if isinstance(self.inputs, Tensor) else self.inputs
 
     @cached_property
     def norm(self) -> float:
@@ -242,7 +268,8 @@ class LayerProblem:
     def double(self) -> LayerProblem:
         """The same problem in float64."""
         Z = None if self.responses is None else self.responses.double()
-        return dataclasses.replace(self, X=self.X.double(), Y=self.Y.double(), W=self.W.double(), responses=Z)
+        X = self.X if isinstance(self.X, Patches) else self.X.double()  # whose batches take the dtype that is asked for
+        return dataclasses.replace(self, X=X, Y=self.Y.double(), W=self.W.double(), responses=Z)
 
 
 @dataclass(frozen=True, eq=False)

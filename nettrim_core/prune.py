@@ -22,7 +22,7 @@ def prune(
     cascade: bool | Cascade = False,
     test: Labelled | None = None,
     *,
-    max_patches: int = MAX_PATCHES,
+    max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",
@@ -31,8 +31,9 @@ def prune(
 
     inputs: (samples, ...) calibration inputs, without labels. method: a value such as ``NetTrim(epsilon=0.1)`` or a
     name in METHODS. layers: module names (None: every layer that can be pruned). test: (inputs, labels) to measure
-    accuracy on. max_patches: a convolution's problem uses at most this many patches, drawn with ``seed``.
-    memory_limit: bytes that the layers' inputs and outputs may take, which are held at once. batchnorm: "reestimate"
+    accuracy on. max_patches: a convolution's problem uses at most this many patches, drawn with ``seed``; None for all
+    of them, its inputs then stay images, which take less memory and more time (the operator form). memory_limit: bytes
+    that the layers' inputs and outputs, which are held at once, and the solver may take. batchnorm: "reestimate"
     the statistics of batch norms after pruning, or "keep" them.
 
     Raises ValueError for inputs that do not fit, unknown or unsupported layers, NaN or Inf anywhere, and more memory.

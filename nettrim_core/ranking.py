@@ -133,7 +133,7 @@ class RankedMethod(Layerwise, ABC):
     def memory(self, size: Size) -> int:
         """About how many bytes ranking and refitting a layer takes: copies of its inputs and responses in float64, a
         few matrices of inputs by inputs, and what is allowed for private ones."""
-        return 8 * (size.samples * (size.inputs + 3 * size.outputs) + 6 * size.inputs**2) + PRIVATE_BYTES
+        return 8 * (size.held + 3 * size.samples * size.outputs + 6 * size.inputs**2) + PRIVATE_BYTES
 
     def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
         """(index, result) of the path: there is nothing coarser."""

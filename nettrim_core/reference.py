@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nettrim_core.groups import matrix
 from nettrim_core.problem import LayerProblem
 from nettrim_core.response import response_set
 
@@ -47,7 +48,7 @@ def reference(problem: LayerProblem, epsilon: float) -> Reference:
     starts = range(0, M, M // problem.groups)
     response = cp.vstack(
         [
-            U[:, i : i + M // problem.groups].T @ b.X.double().cpu().numpy()
+            U[:, i : i + M // problem.groups].T @ matrix(b.X).cpu().numpy()
             for i, b in zip(starts, problem.blocks, strict=True)
         ]
     )

@@ -11,6 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from nettrim_core.groups import Inputs, gram
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, measured, setting
 from nettrim_core.threads import each
 
@@ -20,10 +21,9 @@ def damping_setting() -> Any:
     return setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
 
-def curvature(X: Tensor, damping: float) -> Tensor:
+def curvature(X: Inputs, damping: float) -> Tensor:
     """H = XX'/P + damping I, (N, N) float64: the Hessian of a layer's squared response error, per sample."""
-    X = X.double()
-    H = X @ X.T / X.shape[1]
+    H = gram(X) / X.shape[1]
     H.diagonal().add_(damping)
     return H
 
@@ -71,10 +71,10 @@ class LeastSquares:
 
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
-        X = problem.X[self.alive].double()
-        self.H = curvature(X, damping)
-        if problem.responses is not None and len(X):
-            moved = X @ (problem.responses.double() - problem.response(self.W)).T / X.shape[1]
+        self.H = curvature(problem.X, damping)[self.alive][:, self.alive]
+        if problem.responses is not None and len(self.H):
+            error = problem.responses.double() - problem.response(self.W)
+            moved = problem.correlate(error)[self.alive] / error.shape[1]
             self.W = self.W.index_add(
                 0, self.alive.nonzero().flatten(), torch.cholesky_solve(moved, cholesky(self.H, damping))
             )

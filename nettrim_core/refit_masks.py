@@ -24,7 +24,7 @@ def refit_masks(
     test: Labelled | None = None,
     *,
     damping: float = Refit.damping,
-    max_patches: int = MAX_PATCHES,
+    max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",

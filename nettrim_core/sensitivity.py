@@ -23,7 +23,7 @@ def sensitivity(
     layers: Sequence[str] | None = None,
     test: Labelled | None = None,
     *,
-    max_patches: int = MAX_PATCHES,
+    max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
 ) -> Iterator[tuple[str, float, Report]]:

@@ -24,7 +24,7 @@ def sweep(
     cascade: bool | Cascade = False,
     test: Labelled | None = None,
     *,
-    max_patches: int = MAX_PATCHES,
+    max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",

@@ -38,6 +38,7 @@ KNOW_NETWORKS = {
 UNDER_METHODS = {
     "problem",
     "groups",
+    "patches",
     "response",
     "refit",
     "ranking",

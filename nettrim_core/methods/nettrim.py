@@ -21,10 +21,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nettrim_core import admm, homotopy
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
-from nettrim_core.groups import response
-from nettrim_core.homotopy import Homotopy, peak_bytes, refit_inside
+from nettrim_core.groups import Inputs, alive, beside, groups_in, response
+from nettrim_core.homotopy import Homotopy, refit_inside
+from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, halving, setting, tolerance
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
@@ -67,7 +69,7 @@ class NetTrim(Layerwise):
         epsilons = self._legal(epsilons)
         descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
         solver = _Solver(problem, self, epsilons, AHEAD)
-        levels = [level for level in LEVELS[: 1 if solver.on_cpu else None] if level > self.tol]
+        levels = [level for level in LEVELS[: 1 if solver.has_exact else None] if level > self.tol]
         for level in levels:
             for place in halving(len(epsilons))[:COARSE_POINTS]:
                 yield descending[place], solver.at(epsilons[descending[place]], level)
@@ -76,8 +78,10 @@ class NetTrim(Layerwise):
 
     def memory(self, size: Size, threads: int | None = None) -> int:
         """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
+        if size.relu and size.images:
+            return admm.peak_bytes(size)
         samples = size.samples if size.relu else min(size.samples, size.inputs + 1)
-        return peak_bytes(dataclasses.replace(size, samples=samples), threads or torch.get_num_threads())
+        return homotopy.peak_bytes(dataclasses.replace(size, samples=samples), threads or torch.get_num_threads())
 
     def _legal(self, epsilons: Iterable[float]) -> list[float]:
         epsilons = list(epsilons)
@@ -129,21 +133,25 @@ class NetTrimCurve:
         return found
 
 
-def condensed(X: Tensor, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
-    """X and Y of a linear layer on at most N + 1 samples; X (N, P) or (groups, N, P), Y (M, P), W (N, M), all float64.
+def condensed(X: Inputs, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """X and Y of a linear layer on N + 1 samples; X (N, P), (groups, N, P) or Patches, Y (M, P), W (N, M), all float64.
 
-    A linear layer's responses matter by their norm only. With X' = Q R, ||U'X - Y|| = ||U'R' - YQ|| but for the part of
-    Y outside the range of X', which no U changes: one more sample, zero in X, holds its norm. YQ is W'R' + (Y - W'X)Q,
-    so that trained weights without an error have none here.
+    A linear layer's responses matter by their norm only. With the error E = Y - W'X and [X; E]' = Q [R F; 0 S], made
+    batch by batch, ||U'X - Y||^2 = ||U'R' - W'R' - F'||^2 + ||S||^2: the norms of the columns of S, which no U changes,
+    are one more sample that is zero in X. Trained weights without an error have none here.
     """
-    if X.shape[-1] <= X.shape[-2] + 1:
+    if isinstance(X, Tensor) and X.shape[-1] <= X.shape[-2] + 1:
         return X, Y
-    Q, R = torch.linalg.qr(X.mT)
-    error = Y - response(X, W)
-    inside = response(Q, error.T)
-    outside = torch.linalg.vector_norm(error - response(Q.mT, inside.T), dim=1, keepdim=True)
-    X = torch.cat([R.mT, R.new_zeros(*R.shape[:-1], 1)], -1)
-    return X, torch.cat([response(R.mT, W) + inside, outside], 1)
+    (N, M), G = W.shape, groups_in(X)
+    R = W.new_zeros(G, 0, N + M // G)
+    for inputs, targets in beside(X, Y):
+        error = (targets - response(inputs, W)).reshape(G, M // G, -1)
+        rows = torch.cat([inputs.reshape(G, N, -1), error], 1).mT
+        R = torch.linalg.qr(torch.cat([R, rows], 1), mode="r").R
+    inside, outside = R[:, :N, N:].mT.flatten(0, 1), torch.linalg.vector_norm(R[:, N:, N:], dim=1).reshape(M, 1)
+    inputs = R[:, :N, :N].mT if G > 1 else R[0, :N, :N].T
+    center = torch.cat([response(inputs, W) + inside, outside], 1)
+    return torch.cat([inputs, inputs.new_zeros(*inputs.shape[:-1], 1)], -1), center
 
 
 class _Solver:
@@ -156,20 +164,24 @@ class _Solver:
         self, problem: LayerProblem, method: NetTrim, epsilons: Sequence[float] = (), ahead: float = math.inf
     ) -> None:
         self.problem, self.method, self.tol = problem, method, method.tol
-        alive = (problem.inputs != 0).any(-1)  # (N,) or (groups, N)
-        self.rows = alive.reshape(problem.groups, -1).any(0)
-        if not bool(self.rows.any()):
-            self.rows = ~self.rows
-        self.X = problem.inputs[..., self.rows, :].double()
-        self.W = problem.W[self.rows]
+        seen = alive(problem.inputs).reshape(problem.groups, -1)
+        W = problem.W * seen.T.repeat_interleave(problem.W.shape[1] // problem.groups, 1)
+        self.rows, self.blind = seen.any(0), not bool(seen.any())
+        self.X: Inputs = problem.inputs
+        if isinstance(self.X, Patches) or self.blind:
+            self.rows = torch.ones_like(self.rows)
+        if isinstance(self.X, Tensor):
+            self.X = self.X[..., self.rows, :].double()
+        self.W = W[self.rows]
         self.center: Tensor | None = None  # of a linear layer, on fewer samples
         if not problem.relu:
             self.X, self.center = condensed(self.X, problem.Y.double() - problem.constant, self.W.double())
         self.epsilons, self.ahead = epsilons, ahead
-        self.on_cpu = self.X.device.type == "cpu"
+        self.has_exact = isinstance(self.X, Tensor) and self.X.device.type == "cpu"
 
     @cached_property
     def exact(self) -> Homotopy:
+        assert isinstance(self.X, Tensor)
         radii = [self.target(epsilon).radius for epsilon in self.epsilons]
         return Homotopy(self.X, self.W, radii, self.ahead)
 
@@ -198,7 +210,7 @@ class _Solver:
         """U = 0 where it is allowed, or where no input is alive; the trained weights where the set has no interior
         (radius 0)."""
         L = torch.zeros_like(target.center)
-        if target.violation(L) == 0 or not bool(self.X.any()):
+        if target.violation(L) == 0 or self.blind:
             U = torch.zeros_like(self.W)
         elif target.radius == 0:
             U = self.W
@@ -208,7 +220,7 @@ class _Solver:
         return Solution(U, L, found, 0, found.within(self.tol))
 
     def _solved(self, target: ResponseSet, tol: float) -> Solution:
-        if tol > self.tol or not self.on_cpu:
+        if tol > self.tol or not self.has_exact:
             return self.iterative.solve(target, tol)
         found = self.exact.solve(target, tol)
         if found.converged:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from nettrim_core.groups import energies
 from nettrim_core.pattern import ordered, pattern_setting
 from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import RankedMethod, Ranking
@@ -23,7 +24,7 @@ class Wanda(RankedMethod):
 
     def rank(self, problem: LayerProblem) -> Ranking:
         W = problem.W.double()
-        norms = torch.cat([b.X.double().norm(dim=1, keepdim=True).expand_as(b.W) for b in problem.blocks], 1)
+        norms = torch.cat([energies(b.X).sqrt()[:, None].expand_as(b.W) for b in problem.blocks], 1)
         scores = W.abs() * norms
         turn = scores.argsort(dim=0, stable=True).argsort(dim=0)  # first of every neuron, second of every neuron, ...
         position, counts = ordered(problem, self.pattern, turn, scores)
