@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nettrim_core.patches import Pair, Patches, cut
+from nettrim_core.patches import Pair, Patches, windows
 
 Layer = nn.Linear | nn.Conv1d | nn.Conv2d
 KINDS: tuple[type[Layer], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -59,7 +59,11 @@ def input_columns(layer: Layer, inputs: Tensor, columns: Tensor | None = None) -
     """(inputs, columns) a copy of the layer's inputs, its row of ones included: for a convolution the im2col matrix,
     sample by sample, position by position. columns: which of them (None: all)."""
     linear = isinstance(layer, nn.Linear)
-    X = inputs.flatten(0, -2).T if linear else cut(images_of(layer, inputs), *_geometry(layer))
+    X = (
+        inputs.flatten(0, -2).T
+        if linear
+        else windows(images_of(layer, inputs), *_geometry(layer)).flatten(3).flatten(0, 2)
+    )
     X = X.clone() if columns is None else X[:, columns.to(X.device)]
     return X if layer.bias is None else torch.cat([X, X.new_ones(1, X.shape[1])])
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-BATCH_BYTES = 64_000_000  # of a batch's columns
+BATCH_BYTES = 4_000_000  # of a batch's columns: what stays in the cache
 
 Pair = tuple[int, int]
 
@@ -59,13 +59,17 @@ class Patches:
             height, width = self._places(images)
             bytes_each = self.shape[0] * height * width * torch.finfo(dtype).bits // 8
             for part in images.split(max(BATCH_BYTES // bytes_each, 1)):
-                columns = cut(part.to(dtype), self.kernel, self.stride, self.dilation)
-                if self.groups > 1:
-                    columns = columns.reshape(self.groups, -1, columns.shape[-1])
+                places = windows(part.to(dtype), self.kernel, self.stride, self.dilation)
+                places = places.unflatten(0, (self.groups, -1))
+                last = self.ones is not None
+                columns = part.new_empty(
+                    self.groups, places.shape[1:4].numel() + last, places.shape[4:].numel(), dtype=dtype
+                )
+                for group, own in zip(columns, places, strict=True):
+                    group[: len(group) - last].view(own.shape).copy_(own)
                 if self.ones is not None:
-                    last = columns.new_full((*columns.shape[:-2], 1, columns.shape[-1]), self.ones)
-                    columns = torch.cat([columns, last], -2)
-                yield columns
+                    columns[:, -1] = self.ones
+                yield columns if self.groups > 1 else columns[0]
 
     def rows(self, group: int, places: Sequence[int], dtype: torch.dtype) -> Tensor:
         """(places, P): some rows of one group, without the others."""
@@ -102,12 +106,12 @@ class Patches:
         return high, wide
 
 
-def cut(images: Tensor, kernel: Pair, stride: Pair, dilation: Pair) -> Tensor:
-    """(C kernel, B positions) the patches of padded images (B, C, H, W) as columns."""
+def windows(images: Tensor, kernel: Pair, stride: Pair, dilation: Pair) -> Tensor:
+    """(C, rows, columns of the kernel, B, height, width): the patches of padded images (B, C, H, W), nothing copied."""
     for axis in (0, 1):
         span = (kernel[axis] - 1) * dilation[axis] + 1
         images = images.unfold(2 + axis, span, stride[axis])[..., :: dilation[axis]]
-    return images.permute(1, 4, 5, 0, 2, 3).flatten(3).flatten(0, 2)
+    return images.permute(1, 4, 5, 0, 2, 3)
 
 
 def _unravel(place: int, shape: tuple[int, int, int]) -> tuple[int, int, int]:
