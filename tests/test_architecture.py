@@ -44,6 +44,7 @@ UNDER_METHODS = {
     "ranking",
     "pattern",
     "merge",
+    "greedy",
     "certificate",
     "admm",
     "homotopy",

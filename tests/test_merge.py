@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nettrim_core import ExactOBS, load_bundle
+from nettrim_core.greedy import greedy_trace
 from nettrim_core.merge import Merge, hull_slopes
-from nettrim_core.methods.obs import greedy_trace
 from nettrim_core.network import Network
 from nettrim_core.refit import LeastSquares
 from tests.conftest import random_layer

@@ -14,15 +14,13 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from nettrim_core.greedy import greedy_trace
 from nettrim_core.merge import Merge
 from nettrim_core.pattern import FREE, ordered, pattern_setting, runs
 from nettrim_core.problem import LayerProblem, setting, tolerance
 from nettrim_core.ranking import Adjust, Levels, RankedMethod, Ranking, by_group
 from nettrim_core.refit import LeastSquares, damping_setting
 from nettrim_core.threads import each
-
-BLOCK_BYTES = 128_000_000  # of private matrices at a time
-CHUNK = 32  # removals between two down-dates of the private inverses
 
 
 @dataclass(frozen=True)
@@ -164,62 +162,3 @@ def _traced(fit: LeastSquares, limits: tuple[Tensor, Tensor] | None) -> tuple[Te
         turns[fit.alive] = torch.full_like(W, len(turns), dtype=torch.int64).scatter_(0, order, turn)
         losses[dead : dead + len(costs)] = costs
     return turns, losses
-
-
-def greedy_trace(inverse: Tensor, W: Tensor, limits: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """The exact greedy order of each column and the loss of each removal: two (T, M) tensors, in removal order.
-
-    inverse: (n, n) H^-1. W: (n, M). Column m of the order holds the indices removed first to last; its losses sum to
-    (u - w)' H (u - w) of the least squares on what is left. limits: (the run each of the n lies in, how many of each
-    run can go), T is their sum; None for no limits, T = n. Raises ValueError if rounding has used up H^-1.
-
-    This is a pivoted Cholesky factorisation of H^-1 per column. Within a chunk it is left-looking (the inverse is
-    read, never written); after a chunk the private inverse of the survivors is formed once, smaller each time.
-    """
-    n, M = W.shape
-    run, leaving = limits or (torch.zeros(n, dtype=torch.int64), torch.tensor([n]))
-    blocks = torch.arange(M, device=W.device).split(max(1, BLOCK_BYTES // (8 * n * n)))
-    traces = [_trace_block(inverse, W[:, block].T, run.to(W.device), leaving.to(W.device)) for block in blocks]
-    order, losses = (torch.cat(parts).T for parts in zip(*traces, strict=True))
-    return order, losses
-
-
-def _trace_block(inverse: Tensor, w: Tensor, run: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
-    """greedy_trace for a few neurons; w, order and losses are (b, n)."""
-    b, n = w.shape
-    each = torch.arange(b, device=w.device)
-    A = inverse.expand(b, n, n)
-    index = torch.arange(n, device=w.device).expand(b, n)
-    room = leaving.expand(b, -1).clone()  # how many of each run may still go
-    order, pivots, steps = [], [], []
-    total = int(leaving.sum())
-    while (left := total - len(order)) > 0:
-        size = min(CHUNK, left)
-        L = w.new_empty(b, size, w.shape[1])
-        diagonal = A.diagonal(dim1=1, dim2=2).clone()
-        removed = torch.zeros_like(w, dtype=torch.bool)
-        runs_here = run[index]
-        for t in range(size):
-            closed = removed | (room.gather(1, runs_here) == 0)
-            j = (w.square() / diagonal).masked_fill(closed, torch.inf).argmin(1)
-            row = A[each, j] - (L[each, :t, j].unsqueeze(1) @ L[:, :t]).squeeze(1)
-            pivot = row[each, j]
-            row = row / pivot.sqrt()[:, None]
-            step = w[each, j] / pivot.sqrt()
-            w = w - step[:, None] * row
-            diagonal = diagonal - row.square()
-            removed[each, j] = True
-            room[each, runs_here[each, j]] -= 1
-            L[:, t] = row
-            order.append(index[each, j])
-            pivots.append(pivot)
-            steps.append(step)
-        kept = removed.to(torch.int8).argsort(dim=1, stable=True)[:, : w.shape[1] - size]  # survivors, in order
-        L = L.gather(2, kept[:, None, :].expand(b, size, kept.shape[1]))
-        A = A[each[:, None, None], kept[:, :, None], kept[:, None, :]] - L.transpose(1, 2) @ L
-        w, index = w.gather(1, kept), index.gather(1, kept)
-    if not order:
-        return index[:, :0], w[:, :0]
-    if not bool((torch.stack(pivots) > 0).all()):
-        raise ValueError("rounding has used up the inverse of XX'/P + damping I in the trace; use a larger damping")
-    return torch.stack(order, 1), torch.stack(steps, 1).square()
