@@ -50,6 +50,7 @@ screenshots: $(VENV)/.test browser
 benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/lenet_certified.py
 	$(BIN)/python benchmarks/solver.py
+	$(BIN)/python benchmarks/budget.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

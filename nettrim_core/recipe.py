@@ -19,18 +19,20 @@ from nettrim_core.problem import Method, halving
 # The knob's stops: 25 tolerances, logarithmic from .005 to .7.
 EPSILONS: tuple[float, ...] = tuple(float(f"{e:.4g}") for e in np.geomspace(0.005, 0.7, 25))
 SAMPLES = 1000  # calibration inputs unless said otherwise: enough for every sample model, seconds for each
+PATCHES = 2000  # of a convolution, likewise
 
 
 @dataclass(frozen=True)
 class Recipe:
     """bundle: a sample's name or a path; layers: which to prune; cascade: its rules, None for parallel;
-    samples: calibration inputs, drawn from the bundle's training rows with seed."""
+    samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution."""
 
     bundle: str
     layers: tuple[str, ...]
     cascade: Cascade | None = None
     samples: int = SAMPLES
     seed: int = 0
+    patches: int = PATCHES
 
     def key(self) -> str:
         """Canonical text: equal recipes have equal keys."""
@@ -42,12 +44,15 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Recipe:
         cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
-        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, int(data["samples"]), int(data["seed"]))
+        counts = (int(data[name]) for name in ("samples", "seed", "patches"))
+        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, *counts)
 
     def network(self, bundle: Bundle) -> Network:
         """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""
         inputs = bundle.calibration_sample(self.samples, self.seed)
-        return Network(bundle.model, inputs, list(self.layers), bundle.validation, seed=self.seed)
+        return Network(
+            bundle.model, inputs, list(self.layers), bundle.validation, seed=self.seed, max_patches=self.patches
+        )
 
 
 def method_key(name: str, method: Method) -> str:

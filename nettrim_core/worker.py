@@ -63,8 +63,9 @@ def make_files(recipe: Recipe, wanted: dict[str, Any], bundle: Bundle) -> dict[s
     method = method_from(wanted["method"], wanted["settings"])
     inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
     pruned, report = prune(
-        bundle.model, inputs, method, list(recipe.layers), recipe.cascade or False, bundle.test, seed=recipe.seed
-    )
+        bundle.model, inputs, method, list(recipe.layers), recipe.cascade or False, bundle.test,
+        seed=recipe.seed, max_patches=recipe.patches,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         checks = export(pruned, report, folder)
         files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(Path(folder).iterdir())}

@@ -14,7 +14,6 @@ import streamlit as st
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle, sample_names
 from nettrim_core.capture import anatomy, sizes_of
-from nettrim_core.dense import MAX_PATCHES
 from nettrim_core.jobs import Job, Pool
 from nettrim_core.methods import NetTrim
 from nettrim_core.recipe import Recipe, method_key
@@ -33,14 +32,15 @@ def bundle_of(name: str) -> Bundle:
 def facts_of(name: str) -> Facts:
     bundle = bundle_of(name)
     layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
-    return Facts(layers, len(bundle.calibration))
+    convolutions = any(bundle.model.get_parameter(f"{name}.weight").ndim > 2 for name in layers)
+    return Facts(layers, len(bundle.calibration), convolutions)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def memory_of(name: str, samples: int) -> dict[str, int]:
-    """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples."""
+def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
+    """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
     bundle = bundle_of(name)
-    sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, MAX_PATCHES)
+    sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, patches)
     return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
 
 

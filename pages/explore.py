@@ -15,7 +15,7 @@ from nettrim_core.record import Point, decision_regions
 from nettrim_core.reference import small_enough
 from pages import common, pictures, snippets, words
 from pages.knob import knob
-from pages.state import EPSILON_RANGE, MODES, Choice, setting_fields
+from pages.state import EPSILON_RANGE, MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
 POLL = 0.5  # seconds between looks at a running sweep
 session = st.session_state
@@ -81,22 +81,29 @@ def choose_network(choice: Choice) -> Choice:
             args=("methods",),
         )
     with more.popover("Settings", width="stretch"):
-        settings_form(choice, facts.rows)
+        settings_form(choice, facts)
         st.markdown(common.bundle_of(choice.model).card.replace("# ", "#### ", 1))
     return choice
 
 
-def settings_form(choice: Choice, rows: int) -> None:
+def settings_form(choice: Choice, facts: Facts) -> None:
     """Calibration, seed, and every setting of the chosen methods, from the settings' own ranges and help."""
     columns = st.columns(2)
     session["w_n"], session["w_seed"] = choice.n, choice.seed
     columns[0].number_input(
-        "Calibration samples", 1, rows, step=100, key="w_n", on_change=picked, args=("n",),
+        "Calibration samples", 1, facts.rows, step=100, key="w_n", on_change=picked, args=("n",),
         help="Training inputs the layers' responses are measured on. No labels are used.",
     )  # fmt: skip
     columns[1].number_input("Seed of their choice", 0, 2**31 - 1, key="w_seed", on_change=picked, args=("seed",))
+    if facts.convolutions:
+        session["w_patches"] = choice.patches
+        st.number_input(
+            "Patches of a convolution", *PATCHES_RANGE, step=500, key="w_patches", on_change=picked, args=("patches",),
+            help="At most so many of the places where a filter looks are used, drawn with the seed. With fewer than "
+            "there are, a bound on the error is an estimate, and says so.",
+        )  # fmt: skip
     if "nettrim" in choice.methods:
-        st.markdown(words.memory(common.memory_of(choice.model, choice.n), choice.layers))
+        st.markdown(words.memory(common.memory_of(choice.model, choice.n, choice.patches), choice.layers))
     owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
     shown = [(name, f) for name, f in setting_fields().items() if name.split(".")[0] in owners]
     for i, (name, f) in enumerate(shown):
@@ -236,12 +243,9 @@ def show_results() -> None:
         st.html(pictures.layer_table(here))
         if norms := words.batch_norms(here):
             st.markdown(norms)
-        if notes := sorted(
-            {f"{entry.name}: {note}" for p in here for entry in p.report.layers for note in entry.notes}
-        ):
-            st.markdown("\n".join(f"- {note}" for note in notes))
-        for name, reason in here[0].report.skipped:
-            st.markdown(f"- {name} cannot be pruned: {reason}")
+        if remarks := words.remarks([p.report for p in here]):
+            with st.expander(f"Remarks on the layers ({len(remarks)})", key="remarks"):
+                st.markdown("\n".join(f"- {remark}" for remark in remarks))
         show_checks(choice, here)
         code(snippets.at_epsilon(choice), "python_layers")
     show_sight(choice, bundle, here)

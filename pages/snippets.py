@@ -35,6 +35,11 @@ def _cascade_source(choice: Choice) -> str:
     return f"Cascade({_changed(rules)})"
 
 
+def _options(choice: Choice, rows: str) -> str:
+    """The arguments that prune and sweep share."""
+    return f"cascade={_cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
+
+
 def _imports(choice: Choice, *names: str) -> str:
     used = {type(METHODS[name]).__name__ for name in choice.methods} | set(names) | {"load_bundle"}
     if "Cascade(" in _cascade_source(choice):
@@ -63,7 +68,7 @@ def curves(choice: Choice) -> str:
         + f"methods = [\n{methods}]\n"
         + f"for name, epsilon, pruned, report in sweep(\n"
         f"    bundle.model, inputs, methods, {grid}, layers,\n"
-        f"    cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        f"    {_options(choice, 'validation')}\n"
         "):\n"
         '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
     )
@@ -75,7 +80,7 @@ def at_epsilon(choice: Choice) -> str:
     return (
         _imports(choice, "prune") + _setup(choice) + f"for method in [\n{methods}]:\n" + "    pruned, report = prune(\n"
         f"        bundle.model, inputs, method, layers,\n"
-        f"        cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        f"        {_options(choice, 'validation')}\n"
         "    )\n"
         '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
         "    for layer in report.layers:\n"
@@ -92,7 +97,7 @@ def sight(choice: Choice) -> str:
         + _setup(choice)
         + "pruned, report = prune(\n"
         f"    bundle.model, inputs, {method}, layers,\n"
-        f"    cascade={_cascade_source(choice)}, test=bundle.validation, seed={choice.seed},\n"
+        f"    {_options(choice, 'validation')}\n"
         ")\n"
         "first = pruned.get_submodule(layers[0]).weight\n"
         "left = (first != 0).sum(0)  # weights left, for every input of the layer\n"
@@ -108,7 +113,7 @@ def exported(choice: Choice, name: str) -> str:
         + _setup(choice)
         + "pruned, report = prune(\n"
         f"    bundle.model, inputs, {method}, layers,\n"
-        f"    cascade={_cascade_source(choice)}, test=bundle.test, seed={choice.seed},\n"
+        f"    {_options(choice, 'test')}\n"
         ")\n"
         'for check in export(pruned, report, "pruned"):\n'
         "    print(check)\n"

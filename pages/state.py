@@ -10,9 +10,10 @@ from typing import Any, Literal
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from nettrim_core.problem import Method, check_setting, legal_values, settings_of
-from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, method_from
+from nettrim_core.recipe import EPSILONS, PATCHES, SAMPLES, Recipe, method_from
 
 EPSILON_RANGE = (0.001, 0.999)
+PATCHES_RANGE = (1, 1_000_000)
 DEFAULT_EPSILON = EPSILONS[15]
 DEFAULT_MODEL = "lenet_300_100"
 DEFAULT_METHODS = ("nettrim", "lobs")
@@ -35,10 +36,12 @@ METHOD_TITLES = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What a link must be checked against: the layers that can be pruned and the calibration rows of a model."""
+    """What a link must be checked against: the layers that can be pruned and the calibration rows of a model.
+    convolutions: are there any among the layers."""
 
     layers: tuple[str, ...]
     rows: int
+    convolutions: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,12 @@ class Choice:
     mode: Literal["parallel", "cascade"] = "parallel"
     seed: int = 0
     n: int = SAMPLES
+    patches: int = PATCHES
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def recipe(self) -> Recipe:
         rules = Cascade(**self._settings_of("cascade")) if self.mode == "cascade" else None
-        return Recipe(self.model, self.layers, rules, self.n, self.seed)
+        return Recipe(self.model, self.layers, rules, self.n, self.seed, self.patches)
 
     def method(self, name: str) -> Method:
         """The method with this choice's settings; its epsilon is not set."""
@@ -87,6 +91,7 @@ class Choice:
             "mode": self.mode,
             "seed": str(self.seed),
             "n": str(self.n),
+            "patches": str(self.patches),
             **{name: str(value) for name, value in sorted(self.settings.items())},
         }
 
@@ -140,6 +145,7 @@ def parse(query: Mapping[str, Sequence[str]], facts: Mapping[str, Any]) -> tuple
     choice = _number(query, "eps", float, low, high, choice, wrong)
     choice = _number(query, "seed", int, 0, 2**31 - 1, choice, wrong)
     choice = _number(query, "n", int, 1, here.rows, choice, wrong)
+    choice = _number(query, "patches", int, *PATCHES_RANGE, choice, wrong)
     fields = setting_fields()
     for name in query:
         if name in fields:

@@ -54,6 +54,18 @@ def _promise(report: Report) -> str:
     return f"the largest change of a layer's own response is {percent(worst.held)}, in {worst.name}"
 
 
+def remarks(reports: Sequence[Report]) -> list[str]:
+    """What is to be said of layers, and of modules that are not pruned, those of one remark together."""
+    said: dict[str, dict[str, None]] = {}
+    for report in reports:
+        for layer in report.layers:
+            for note in layer.notes:
+                said.setdefault(note, {})[layer.name] = None
+    for name, reason in reports[0].skipped:
+        said.setdefault(f"not pruned. {reason[:1].upper()}{reason[1:]}", {})[name] = None
+    return [f"**{', '.join(names)}**: {remark}" for remark, names in said.items()]
+
+
 def batch_norms(points: Sequence[Point]) -> str:
     """What measuring the batch norms again gave; empty where there was nothing to measure."""
     kept = [(p, p.report.accuracy_kept) for p in points if p.report.accuracy_kept is not None]

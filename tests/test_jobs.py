@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nettrim_core import METHODS, load_bundle, sweep
+from nettrim_core import METHODS, load_bundle, sample_names, sweep
 from nettrim_core.jobs import Job, Pool, Status
 from nettrim_core.recipe import Recipe
 from nettrim_core.record import Point, load_points, save_points
@@ -175,7 +175,7 @@ def test_points_survive_a_file(tmp_path, name: str) -> None:
         load_points(tmp_path / "sweep.npz", bundle.fingerprint)
 
 
-@pytest.mark.parametrize("name", ["digits_mlp", "spirals", "lenet_300_100", "lenet_5"])
+@pytest.mark.parametrize("name", sample_names())
 def test_stored_sweeps_belong_to_their_bundles_and_repeat(name: str) -> None:
     """Each stored sweep covers its methods; one of its points, computed again, is the same to the certificate."""
     from nettrim_core.bundle import SAMPLE_MODELS

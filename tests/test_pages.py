@@ -14,11 +14,13 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 from streamlit.testing.v1 import AppTest
 
+from nettrim_core.bundle import sample_names
+from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS, NetTrim
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point
 from nettrim_core.worker import solve
-from pages import common, words
+from pages import common, pictures, words
 from pages.state import Choice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +60,7 @@ def choice(app: AppTest) -> Choice:
     return app.session_state["choice"]
 
 
-@pytest.mark.parametrize("model", ["spirals", "digits_mlp", "lenet_300_100", "lenet_5"])
+@pytest.mark.parametrize("model", sample_names())
 def test_every_model_shows_its_stored_sweep_at_once(app: AppTest, model: str) -> None:
     stored = ("nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit")
     opened(app, model=model, methods=",".join(stored))
@@ -169,7 +171,7 @@ def test_memory_is_stated_before_solving(app: AppTest) -> None:
     bundle = common.bundle_of("digits_mlp")
     network = Recipe("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
     (layer,) = network.selected
-    stated = common.memory_of("digits_mlp", 1000)["fc1"]
+    stated = common.memory_of("digits_mlp", 1000, 2000)["fc1"]
     assert stated >= NetTrim().memory(network.problem(layer).size, len(os.sched_getaffinity(0))) > 0
     assert f"{words.megabytes(stated)} for fc1." in text(app)
 
@@ -180,3 +182,48 @@ def test_no_element_is_sent_as_a_reference() -> None:
     message.delta.new_element.markdown.body = "a" * 10_000_000
     populate_hash_if_needed(message)
     assert not message.metadata.cacheable
+
+
+def test_settings_are_lists_switches_and_numbers(app: AppTest) -> None:
+    opened(app, model="digits_mlp", methods="exactobs", mode="cascade", layers="fc3", n="200")
+    app.selectbox(key="w_exactobs.pattern").set_value("2:4").run()
+    app.toggle(key="w_cascade.dense").set_value(False).run()
+    assert not app.exception
+    assert app.query_params["exactobs.pattern"] == "2:4"
+    assert app.query_params["cascade.dense"] == "False"
+    assert choice(app).recipe().cascade == Cascade(dense=False)
+    run_until(app, "**Exact OBS** sets")
+
+
+def test_patches_are_offered_where_there_are_convolutions(app: AppTest) -> None:
+    opened(app, model="digits_mlp", methods="magnitude")
+    assert not [box for box in app.number_input if box.key == "w_patches"]
+    opened(app, model="mnist1d_conv", methods="magnitude", patches="500")
+    app.number_input(key="w_patches").set_value(700).run()
+    assert app.query_params["patches"] == "700"
+    run_until(app, "**Magnitude** sets")
+    assert choice(app).recipe().patches == 700
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "shape"),
+    [("mnist1d_conv", "conv1", (25, 5)), ("resnet_small", "stage1.body.conv1", (16 - 1, 16 - 1))],
+)
+def test_filters_are_drawn_as_they_are(name: str, layer: str, shape: tuple[int, int]) -> None:
+    bundle = common.bundle_of(name)
+    (point,) = solve(
+        Recipe(name, (layer,), samples=50), [{"method": "magnitude", "settings": {}, "epsilons": [0.3]}], bundle
+    )
+    weight = bundle.model.get_parameter(f"{layer}.weight")
+    drawn = pictures.usage_map(point, weight.shape, dark=False)
+    assert drawn is not None
+    picture, caption = drawn
+    factor = pictures.MAP_SIDE // max(shape)
+    assert picture.shape[:2] == (shape[0] * factor, shape[1] * factor)
+    assert f"{int(point.mask(layer).sum())} of {weight.numel()} filter weights" in caption
+
+
+def test_batch_norms_and_remarks_are_told_once(app: AppTest) -> None:
+    opened(app, model="mnist1d_conv", methods="lobs,magnitude", eps="0.1097")
+    assert "batch norms were measured again after pruning" in text(app)
+    assert text(app).count("norm1, norm2**: not pruned. Batch norm: it is folded") == 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nettrim_core.methods import METHODS
 from nettrim_core.recipe import EPSILONS, Recipe, coarse_to_fine
-from pages.state import DEFAULT_EPSILON, EPSILON_RANGE, MODES, Choice, Facts, parse, setting_fields
+from pages.state import DEFAULT_EPSILON, EPSILON_RANGE, MODES, PATCHES_RANGE, Choice, Facts, parse, setting_fields
 
 FACTS = {"lenet_300_100": Facts(("fc1", "fc2", "fc3"), 10_000), "tiny": Facts(("a", "b"), 300)}
 LOOKUP = {name: lambda facts=facts: facts for name, facts in FACTS.items()}
@@ -46,6 +46,7 @@ def choices(draw: st.DrawFn) -> Choice:
         mode=draw(st.sampled_from(MODES)),
         seed=draw(st.integers(0, 2**31 - 1)),
         n=draw(st.integers(1, facts.rows)),
+        patches=draw(st.integers(*PATCHES_RANGE)),
     )
     for name, f in setting_fields().items():
         if draw(st.booleans()):
@@ -82,6 +83,7 @@ def test_an_empty_link_is_the_default_without_a_word() -> None:
         ("seed", "1.5", "seed"),
         ("n", "0", "n"),
         ("n", "99999999", "n"),
+        ("patches", "0", "patches"),
         ("nettrim.tol", "7", "settings"),
         ("lobs.damping", "x", "settings"),
         ("lobs.pattern", "3:4", "settings"),
