@@ -133,7 +133,8 @@ def _layer_bound(
 ) -> float:  # fmt: skip
     """A bound on ||Y^ - Y||_F after this layer, from the bound ``before`` on its inputs' error.
 
-    Parallel (paper 1, Theorem 1, unnormalised): radius + ||U||_2 before.
+    Parallel (paper 1, Theorem 1, unnormalised): radius + ||U||_2 before. With the error that was measured in place of
+    the radius this is the L-OBS paper's Theorem 3.2, whose Frobenius norms are no smaller than the spectral ones here.
     Cascade (paper 1, Theorem 2, unnormalised): sqrt(gamma) ||W||_2 before; a method without Net-Trim's constraint off
     omega adds what it left there above V. Where the radius is not kept, what was measured takes its place.
     """

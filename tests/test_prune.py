@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import LOBS, METHODS, Cascade, Magnitude, NetTrim, Report, prune, sweep
+from nettrim_core.layers import weights_of
 from nettrim_core.network import Network
 from nettrim_core.report import wilson
 from tests.conftest import small_cnn, small_mlp
@@ -62,6 +63,22 @@ def test_theorem_1_for_a_link_normalised_network(inputs: Tensor) -> None:
     pruned, report = prune(model, inputs, NetTrim(epsilon=0.1, tol=1e-5))
     error = float((pruned(inputs) - model(inputs)).detach().norm())
     assert error <= sum(layer.radius for layer in report.layers) * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("name", ["lobs", "exactobs", "magnitude"])
+def test_the_bound_is_within_theorem_3_2_of_the_l_obs_paper(name: str, inputs: Tensor) -> None:
+    """||dZ_L|| <= sum_k ||dZ_k|| prod_(l > k) ||U_l||_F, dZ_k the response error of layer k alone, on dense signals."""
+    model = small_mlp()
+    network = Network(model, inputs)
+    shares = dict.fromkeys(("fc1", "fc2", "fc3"), 0.5)
+    pruned, report = network.at(METHODS[name], shares)
+    theorem = 0.0
+    for target, layer in zip(network.selected, report.layers, strict=True):
+        problem, U = network.problem(target), weights_of(target.layer(pruned))
+        alone = float((problem.response(U) - problem.response(problem.W)).norm())
+        theorem = alone + float(target.layer(pruned).weight.detach().norm()) * theorem
+        assert layer.bound is not None
+        assert layer.error <= layer.bound <= theorem * (1 + 1e-5)
 
 
 def test_parallel_layers_are_held_to_epsilon_and_counted(inputs: Tensor) -> None:
