@@ -27,7 +27,7 @@ from nettrim_core.network import Network
 from nettrim_core.pattern import FREE
 from nettrim_core.problem import Method, Settings, check_sparsity, discrepancy, frobenius, setting
 from nettrim_core.prune import named
-from nettrim_core.report import Allocation, Report, Share
+from nettrim_core.report import Allocation, LayerShare, Report
 from nettrim_core.shares import RULES, Counts, Family, Sharer, along
 
 PROBED = (0.05, 0.3)  # relative errors of a layer at which the network's loss is looked at
@@ -232,7 +232,7 @@ class Budget:
     def _explained(self, target: Wanted, rule: str, layers: Mapping[str, Sharer], counts: Counts) -> Allocation:
         shares = []
         for (name, layer), zeros in zip(layers.items(), counts, strict=True):
-            share = Share(name, layer.size, zeros, layer.locked is not None)
+            share = LayerShare(name, layer.size, zeros, layer.locked is not None)
             if layer.points:
                 cost, paid, following = along(layer.hull, zeros)
                 following = None if following is None else following / layer.unit

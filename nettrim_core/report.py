@@ -75,7 +75,7 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
-class Share:
+class LayerShare:
     """What one layer gave to a common budget. size, zeros: weights and biases.
 
     weight: what the network's loss rises by for each unit of the layer's squared relative error, as probed. cost: what
@@ -102,7 +102,7 @@ class Allocation:
     target: dict[str, float]
     unit: str
     loss: str | None
-    shares: list[Share]
+    shares: list[LayerShare]
 
     @property
     def price(self) -> float | None:
@@ -134,7 +134,7 @@ class Allocation:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Allocation:
-        shares = [Share(**_known(Share, entry)) for entry in data["shares"]]
+        shares = [LayerShare(**_known(LayerShare, entry)) for entry in data["shares"]]
         return cls(**{**_known(cls, data), "shares": shares})
 
 
