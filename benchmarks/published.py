@@ -14,7 +14,7 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 
 from nettrim_core.certificate import Certificate, certify
-from nettrim_core.groups import energies, matrix
+from nettrim_core.inputs import energies, matrix
 from nettrim_core.problem import LayerProblem
 from nettrim_core.response import response_set
 

@@ -34,7 +34,7 @@ from nettrim_core import LayerProblem, NetTrim, load_bundle
 from nettrim_core.admm import ADMM
 from nettrim_core.certificate import Certificate
 from nettrim_core.greedy import greedy_trace
-from nettrim_core.groups import matrix
+from nettrim_core.inputs import matrix
 from nettrim_core.methods.obs import LOBS, ExactOBS
 from nettrim_core.network import Network
 from nettrim_core.reference import reference

@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from nettrim_core import load_bundle
-from nettrim_core.groups import matrix
 from nettrim_core.homotopy import Homotopy
+from nettrim_core.inputs import matrix
 from nettrim_core.network import Network
 from nettrim_core.response import response_set
 

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from nettrim_core.certificate import Certificate, certify
-from nettrim_core.groups import Inputs, correlate, energies, gram, response
+from nettrim_core.inputs import Inputs, correlate, energies, gram, response
 from nettrim_core.patches import BATCH_BYTES
 from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet

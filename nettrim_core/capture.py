@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core.graph import Graph, Use, affine, read_graph
-from nettrim_core.groups import Inputs
+from nettrim_core.inputs import Inputs
 from nettrim_core.layers import (
     Layer,
     groups_of,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nettrim_core.groups import Inputs, correlate, response
+from nettrim_core.inputs import Inputs, correlate, response
 from nettrim_core.response import ResponseSet
 
 

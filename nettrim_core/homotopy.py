@@ -30,7 +30,7 @@ from nettrim_core import active_set
 from nettrim_core.active_set import Float, Trace
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
-from nettrim_core.groups import Inputs, correlate, groups_in, response, rows_of
+from nettrim_core.inputs import Inputs, correlate, groups_in, response, rows_of
 from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet
 from nettrim_core.threads import each

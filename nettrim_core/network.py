@@ -16,7 +16,7 @@ from nettrim_core.assemble import Solved, assemble
 from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
 from nettrim_core.dense import Dense
-from nettrim_core.groups import equal
+from nettrim_core.inputs import equal
 from nettrim_core.problem import LayerProblem, LayerResult, Method
 from nettrim_core.ranking import judged
 from nettrim_core.refit import Refit

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from nettrim_core.groups import Inputs, alive, correlate, response
+from nettrim_core.inputs import Inputs, alive, correlate, response
 from nettrim_core.patches import Patches
 
 GAMMA = 1.1  # the cascade's slack in the Net-Trim papers' experiments
@@ -239,7 +239,7 @@ class LayerProblem:
 
     @property
     def inputs(self) -> Inputs:
-        """X (N, P), or (groups, N, P) with every group's row of ones: see :mod:`nettrim_core.groups`."""
+        """X (N, P), or (groups, N, P) with every group's row of ones: see :mod:`nettrim_core.inputs`."""
         if self.groups == 1 or isinstance(self.X, Patches):
             return self.X
         return torch.stack([X for X in self._inputs_of_groups() if isinstance(X, Tensor)])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nettrim_core.groups import matrix
+from nettrim_core.inputs import matrix
 from nettrim_core.problem import LayerProblem
 from nettrim_core.response import response_set
 

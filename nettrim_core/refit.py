@@ -11,7 +11,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from nettrim_core.groups import Inputs, gram
+from nettrim_core.inputs import Inputs, gram
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, measured, setting
 from nettrim_core.threads import each
 

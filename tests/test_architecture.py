@@ -37,7 +37,7 @@ KNOW_NETWORKS = {
 # what a method may build on
 UNDER_METHODS = {
     "problem",
-    "groups",
+    "inputs",
     "patches",
     "response",
     "refit",

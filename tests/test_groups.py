@@ -10,8 +10,8 @@ from torch import Tensor
 
 from nettrim_core import METHODS, LayerProblem, NetTrim, discrepancy
 from nettrim_core.admm import ADMM
-from nettrim_core.groups import correlate, response
 from nettrim_core.homotopy import Homotopy
+from nettrim_core.inputs import correlate, response
 from nettrim_core.reference import reference
 from nettrim_core.response import response_set
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nettrim_core import METHODS, Cascade, NetTrim, prune
 from nettrim_core import patches as patches_module
 from nettrim_core.admm import ADMM, conjugate_gradients
-from nettrim_core.groups import alive, beside, energies, gram, matrix, rows_of
+from nettrim_core.inputs import alive, beside, energies, gram, matrix, rows_of
 from nettrim_core.network import Network
 from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem

@@ -24,8 +24,8 @@ from torch import Tensor
 from nettrim_core import admm, homotopy
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
-from nettrim_core.groups import Inputs, alive, beside, groups_in, response
 from nettrim_core.homotopy import Homotopy, refit_inside
+from nettrim_core.inputs import Inputs, alive, beside, groups_in, response
 from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, halving, setting, tolerance
 from nettrim_core.problem import sparsity as fraction_zero

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nettrim_core.groups import energies
+from nettrim_core.inputs import energies
 from nettrim_core.pattern import ordered, pattern_setting
 from nettrim_core.problem import LayerProblem, tolerance
 from nettrim_core.ranking import RankedMethod, Ranking

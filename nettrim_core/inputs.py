@@ -1,4 +1,4 @@
-"""A layer's linear map, its adjoint and its Gram matrix.
+"""A layer's inputs as a linear map: U'X, its adjoint, its Gram matrix.
 
 Inputs X are (N, P) or, where inputs and outputs come in groups and an output sees its own group only (a grouped
 convolution), (groups, N, P); or :class:`~nettrim_core.patches.Patches`, of which this is all that can be asked.
