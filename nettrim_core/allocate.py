@@ -23,9 +23,10 @@ from nettrim_core.capture import Target, reestimate, run
 from nettrim_core.cascade import Cascade
 from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled, checked_labelled
 from nettrim_core.evaluate import divergence
+from nettrim_core.layers import weights_of
 from nettrim_core.network import Network
 from nettrim_core.pattern import FREE
-from nettrim_core.problem import Method, Settings, check_sparsity, discrepancy, frobenius, setting
+from nettrim_core.problem import Method, Settings, check_sparsity, discrepancy, frobenius, measured, setting
 from nettrim_core.prune import named
 from nettrim_core.report import Allocation, LayerShare, Report
 from nettrim_core.shares import RULES, Counts, Family, Sharer, along
@@ -33,6 +34,7 @@ from nettrim_core.shares import RULES, Counts, Family, Sharer, along
 PROBED = (0.05, 0.3)  # relative errors of a layer at which the network's loss is looked at
 STEPS = 40  # of bisection, where nothing has to be run
 LOOKS = 10  # networks that are run to find the sparsest one within an accuracy
+EXACT = 1e-9  # a part of a number of rows is this near to a whole number, or none
 LEAST = 1e-12  # a weight may not vanish: a layer whose loss is not felt still prefers small errors
 
 
@@ -85,23 +87,46 @@ def allocate(
 
     Raises ValueError as :func:`nettrim_core.prune`, and for a target that is none or cannot be reached.
     """
-    _check(target, rule, validation)
-    network = Network(
-        model, inputs, layers, test,
+    check_target(target, rule)
+    budget = budget_of(
+        model, inputs, method,
+        layers=layers, locked=locked, test=test, loss=loss,
         max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
     )  # fmt: skip
-    return Budget(network, named(method)[1], locked, loss).share(target, rule, cascade, validation)
+    return budget.share(target, rule, cascade, validation)
 
 
-def _check(target: Wanted, rule: str, validation: Labelled | None) -> None:
+def check_target(target: object, rule: str) -> None:
+    """Raise ValueError for a target or a rule that is none."""
     if rule not in RULES:
         raise ValueError(f"rule = {rule!r} is not one of {', '.join(RULES)}")
     if isinstance(target, int | float) and not isinstance(target, bool):
         check_sparsity(target)
     elif not isinstance(target, AccuracyDrop | MultiplyAdds):
         raise ValueError(f"target = {target!r} must be a fraction of zeros, an AccuracyDrop or MultiplyAdds")
-    if isinstance(target, AccuracyDrop) and validation is None:
-        raise ValueError("target is an AccuracyDrop: give validation rows, (inputs, labels), to measure it on")
+
+
+def budget_of(
+    model: nn.Module,
+    inputs: Tensor,
+    method: str | Method,
+    *,
+    layers: Sequence[str] | None = None,
+    locked: Mapping[str, float] | None = None,
+    test: Labelled | None = None,
+    loss: str = "auto",
+    max_patches: int | None = MAX_PATCHES,
+    seed: int = 0,
+    memory_limit: float = MEMORY_LIMIT,
+    batchnorm: str = "reestimate",
+) -> Budget:
+    """The budget of a network, to be shared for any number of targets. Arguments as in :func:`allocate`."""
+    chosen = named(method)[1]
+    network = Network(
+        model, inputs, layers, test,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+    )  # fmt: skip
+    return Budget(network, chosen, locked, loss)
 
 
 @dataclass(frozen=True)
@@ -141,21 +166,55 @@ class Budget:
         validation: Labelled | None = None,
     ) -> tuple[nn.Module, Report]:
         """The pruned network and its report, as :func:`allocate` gives them."""
-        _check(target, rule, validation)
+        self.check(target, rule)
+        rows = checked_labelled(validation, self.network.device, "validation")
+        if isinstance(target, AccuracyDrop) and rows is None:
+            raise ValueError("target is an AccuracyDrop: give validation rows, (inputs, labels), to measure it on")
         layers = self._sharers(rule, isinstance(target, MultiplyAdds))
-        counts = self._meet(target, layers, RULES[rule](list(layers.values())), validation)
+        family = RULES[rule](list(layers.values()))
+
+        def pruned_to(counts: Counts) -> tuple[nn.Module, Report]:
+            return self._solved(layers, counts, cascade)
+
+        if isinstance(target, AccuracyDrop):
+            assert rows is not None
+            counts = family(self._kept(target.drop, rows, lambda part: pruned_to(family(part))[0]))
+        else:
+            counts = self._met(target, layers, family)
+        pruned, report = pruned_to(counts)
+        return pruned, dataclasses.replace(report, allocation=self._explained(target, rule, layers, counts, report))
+
+    def check(self, target: Wanted, rule: str) -> None:
+        """Raise ValueError for a target that is none, and for one of zeros or multiply-adds that the layers which are
+        not locked cannot meet."""
+        check_target(target, rule)
+        if not isinstance(target, AccuracyDrop):
+            layers = self._sharers("uniform", isinstance(target, MultiplyAdds))
+            self._met(target, layers, RULES["uniform"](list(layers.values())))
+
+    def _solved(
+        self, layers: Mapping[str, Sharer], counts: Counts, cascade: bool | Cascade
+    ) -> tuple[nn.Module, Report]:
+        """The network with so many zeros in each layer."""
         shares = {name: zeros / layer.size for (name, layer), zeros in zip(layers.items(), counts, strict=True)}
         if cascade:
-            pruned, report = self.network.at(self.method, shares, cascade)
-        else:
-            solved = {name: (self.problems[name], self.curves[name].at(share)) for name, share in shares.items()}
-            pruned, report = assemble(self.network, self.method, solved, None)
-        return pruned, dataclasses.replace(report, allocation=self._explained(target, rule, layers, counts))
+            return self.network.at(self.method, shares, cascade)
+        solved = {}
+        for name, share in shares.items():
+            problem = self.problems[name]
+            result = self.curves[name].at(share) if share else measured(problem, problem.W, 0.0)
+            solved[name] = problem, result
+        return assemble(self.network, self.method, solved, None)
+
+    @cached_property
+    def judge(self) -> tuple[str, Judge]:
+        """What a loss is, and the way to it from a pruned network."""
+        return _judge(self.network, self.loss)
 
     @cached_property
     def offers(self) -> dict[str, Offer]:
         """Of every layer that is not locked."""
-        judge = _judge(self.network, self.loss)
+        judge = self.judge[1]
         return {
             target.name: self._probed(target, judge)
             for target in self.network.selected
@@ -188,22 +247,19 @@ class Budget:
         """by_calls: a weight counts as often as it is used for one input of the network."""
         layers = {}
         for target in self.network.selected:
-            W, name = self.problems[target.name].W, target.name
+            name, layer = target.name, target.layer(self.network.model)
+            W = weights_of(layer)  # without a batch norm's scale, as the rules on sizes are published
             layers[name] = Sharer(
                 W,
-                target.layer(self.network.model).weight.shape,
+                layer.weight.shape,
                 sum(call.positions for call in self.network.probe.calls[name]) if by_calls else 1,
                 round(self.locked[name] * W.numel()) if name in self.locked else None,
                 self.offers[name].points if rule == "hull" and name not in self.locked else (),
             )
         return layers
 
-    def _meet(
-        self, target: Wanted, layers: Mapping[str, Sharer], family: Family, validation: Labelled | None
-    ) -> Counts:
-        """The first of a family to meet a target on zeros or multiply-adds, the last found to keep an accuracy."""
-        if isinstance(target, AccuracyDrop):
-            return family(last(lambda part: self._keeps(target.drop, layers, family(part), validation), LOOKS))
+    def _met(self, target: float | MultiplyAdds, layers: Mapping[str, Sharer], family: Family) -> Counts:
+        """The first of a family to meet a target on zeros or multiply-adds."""
         wanted = target.left if isinstance(target, MultiplyAdds) else 1 - target
         total = sum(layer.unit * layer.size for layer in layers.values())
         slack = 0.5 * min(layer.unit for layer in layers.values()) / total
@@ -219,33 +275,39 @@ class Budget:
             )
         return family(1 - last(lambda part: left(1 - part) <= wanted + slack, STEPS))
 
-    def _keeps(self, drop: float, layers: Mapping[str, Sharer], counts: Counts, validation: Labelled | None) -> bool:
-        rows = checked_labelled(validation, self.network.device, "validation")
-        shares = zip(layers.items(), counts, strict=True)
-        weights = {name: self.curves[name].at(zeros / layer.size).U for (name, layer), zeros in shares}
-        pruned = self._pruned({target: weights[target.name] for target in self.network.selected})
-        dense, kept = (self.network.accuracy(model, rows) for model in (self.network.model, pruned))
-        assert dense is not None
-        assert kept is not None
-        return kept >= dense - drop
+    def _kept(self, drop: float, rows: Labelled, pruned: Callable[[float], nn.Module]) -> float:
+        """The last part of a family found to keep an accuracy. pruned: from the part to its network."""
+        count = len(rows[1])
 
-    def _explained(self, target: Wanted, rule: str, layers: Mapping[str, Sharer], counts: Counts) -> Allocation:
+        def right(model: nn.Module) -> int:
+            return round((self.network.accuracy(model, rows) or 0.0) * count)
+
+        needed = right(self.network.model) - math.floor(drop * count + EXACT)
+        found = last(lambda part: right(pruned(part)) >= needed, LOOKS)
+        if found == 0 and (kept := right(pruned(0.0))) < needed:
+            raise ValueError(
+                f"drop = {drop:g} cannot be reached: with what is locked alone {kept} of {count} validation rows are "
+                f"right, and {needed} are needed"
+            )
+        return found
+
+    def _explained(
+        self, target: Wanted, rule: str, layers: Mapping[str, Sharer], counts: Counts, report: Report
+    ) -> Allocation:
         shares = []
-        for (name, layer), zeros in zip(layers.items(), counts, strict=True):
-            share = LayerShare(name, layer.size, zeros, layer.locked is not None)
+        for (name, layer), asked, entry in zip(layers.items(), counts, report.layers, strict=True):
+            share = LayerShare(name, layer.size, entry.weight_zeros + entry.bias_zeros, asked, layer.locked is not None)
             if layer.points:
-                cost, paid, following = along(layer.hull, zeros)
-                following = None if following is None else following / layer.unit
+                cost, *slopes = along(layer.hull, asked)
+                paid, following = (None if slope is None else slope / layer.unit for slope in slopes)
                 weight = self.offers[name].weight
-                share = dataclasses.replace(
-                    share, weight=weight, cost=cost, paid=paid / layer.unit, following=following
-                )
+                share = dataclasses.replace(share, weight=weight, cost=cost, paid=paid, following=following)
             shares.append(share)
         return Allocation(
             rule,
             {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target),
             "multiply-add" if isinstance(target, MultiplyAdds) else "weight",
-            self.loss if rule == "hull" else None,
+            self.judge[0] if rule == "hull" else None,
             shares,
         )
 
@@ -253,15 +315,16 @@ class Budget:
 Judge = Callable[[nn.Module], float]
 
 
-def _judge(network: Network, loss: str) -> Judge:
-    """From a pruned network to what it has lost of the dense one's outputs on the calibration inputs."""
+def _judge(network: Network, loss: str) -> tuple[str, Judge]:
+    """The loss by its name, and from a pruned network to what it has lost of the dense one's outputs on the calibration
+    inputs."""
     Z = run(network.model, network.inputs)
     if loss == "kl" or (loss == "auto" and Z.ndim == 2 and Z.shape[1] > 1):
         if Z.ndim != 2 or Z.shape[1] < 2:
             raise ValueError(f'loss = "kl" needs outputs (samples, 2 or more); got {tuple(Z.shape)}')
-        return lambda pruned: divergence(run(pruned, network.inputs), Z)
+        return "kl", lambda pruned: divergence(run(pruned, network.inputs), Z)
     norm = frobenius(Z) or 1.0
-    return lambda pruned: (frobenius(run(pruned, network.inputs) - Z) / norm) ** 2
+    return "squared", lambda pruned: (frobenius(run(pruned, network.inputs) - Z) / norm) ** 2
 
 
 def last(holds: Callable[[float], bool], steps: int) -> float:

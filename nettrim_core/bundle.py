@@ -36,7 +36,8 @@ _CONVOLUTION = (
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "bias", "padding_mode",
 )  # fmt: skip
 _NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
-_POOL = ("kernel_size", "stride", "padding")
+_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_AVG_POOL = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
 # Layer types a bundle may name, each with the constructor arguments that are written down.
 LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -46,10 +47,10 @@ LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "BatchNorm1d": (nn.BatchNorm1d, _NORM),
     "BatchNorm2d": (nn.BatchNorm2d, _NORM),
     "ReLU": (nn.ReLU, ()),
-    "MaxPool1d": (nn.MaxPool1d, _POOL),
-    "MaxPool2d": (nn.MaxPool2d, _POOL),
-    "AvgPool1d": (nn.AvgPool1d, _POOL),
-    "AvgPool2d": (nn.AvgPool2d, _POOL),
+    "MaxPool1d": (nn.MaxPool1d, _MAX_POOL),
+    "MaxPool2d": (nn.MaxPool2d, _MAX_POOL),
+    "AvgPool1d": (nn.AvgPool1d, _AVG_POOL),
+    "AvgPool2d": (nn.AvgPool2d, (*_AVG_POOL, "divisor_override")),
     "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
     "Dropout": (nn.Dropout, ("p",)),
     "Identity": (nn.Identity, ()),
@@ -107,7 +108,13 @@ class Bundle:
 def describe(model: nn.Sequential) -> list[dict[str, Any]]:
     """The architecture of a chain as plain data: ``[{"name": "fc1", "type": "Linear", ...}, ...]``; a chain inside it
     has ``layers`` in its turn, and a block a description for each module it is built from."""
-    return [{"name": name, **_described(name, module)} for name, module in model.named_children()]
+    seen: set[nn.Module] = set()
+    for name, module in model._modules.items():  # a module that stands twice is there twice
+        assert module is not None
+        if module in seen and any(True for _ in module.parameters()):
+            raise ValueError(f"layer {name!r} is a {type(module).__name__} that the chain holds twice: give it a copy")
+        seen.add(module)
+    return [{"name": name, **_described(name, module)} for name, module in model._modules.items() if module is not None]
 
 
 def _described(name: str, module: nn.Module) -> dict[str, Any]:
@@ -132,6 +139,8 @@ def build(layers: list[dict[str, Any]], where: str) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for i, layer in enumerate(layers):
         name = str(layer.get("name", i)) if isinstance(layer, dict) else str(i)
+        if not name or "." in name or name in modules:
+            raise ValueError(f"{where}: layer {i} is named {name!r}; names are unique and without dots")
         modules[name] = _built(layer, f"{where}: layer {name!r}")
     return nn.Sequential(modules)
 
@@ -141,13 +150,13 @@ def _built(layer: object, where: str) -> nn.Module:
         raise ValueError(f"{where}: expected a type with its arguments, got {layer!r}")
     kind = layer.get("type")
     arguments = {key: value for key, value in layer.items() if key not in ("name", "type")}
-    if kind == CHAIN:
-        return build(arguments.get("layers", []), where)
-    if kind not in LAYER_TYPES | BLOCK_TYPES:
+    if not isinstance(kind, str) or kind not in (CHAIN, *LAYER_TYPES, *BLOCK_TYPES):
         raise ValueError(f"{where} has type {kind!r}; known types: {_KNOWN}")
-    make, known = (LAYER_TYPES | BLOCK_TYPES)[kind]
+    make, known = (LAYER_TYPES | BLOCK_TYPES).get(kind, (None, ("layers",)))
     if unknown := set(arguments) - set(known):
         raise ValueError(f"{where} ({kind}) has unknown arguments {sorted(unknown)}")
+    if make is None:
+        return build(arguments.get("layers", []), where)
     if kind in BLOCK_TYPES:
         values = {part: _built(inner, f"{where}, {part}") for part, inner in arguments.items()}
     else:

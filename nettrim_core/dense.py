@@ -20,6 +20,7 @@ from nettrim_core.capture import (
     sampling,
 )
 from nettrim_core.problem import LayerProblem, Method
+from nettrim_core.refit import Refit
 
 MAX_PATCHES = 10_000
 MEMORY_LIMIT = 8e9  # bytes
@@ -85,7 +86,7 @@ class Dense:
             raise ValueError(f"layers is empty: name at least one of {known}")
         return [target for name, target in targets.items() if name in layers]
 
-    def check_memory(self, method: Method | None = None, *, at_once: bool = False) -> None:
+    def check_memory(self, method: Method | Refit | None = None, *, at_once: bool = False) -> None:
         """Raise ValueError where the columns of all layers, which are held together, and what a method needs for its
         largest layer, or for all at once, take more than the limit."""
         held, working = {}, {}
@@ -165,6 +166,8 @@ def checked_labelled(rows: Labelled | None, device: torch.device, name: str = "t
     """Inputs and class indices on a device; ValueError, by this name, for what is none."""
     if rows is None:
         return None
+    if not isinstance(rows, tuple | list) or len(rows) != 2 or not all(isinstance(part, Tensor) for part in rows):
+        raise ValueError(f"{name} must be a pair of tensors, (inputs, labels); got {type(rows).__name__}")
     inputs, labels = rows
     inputs = checked_inputs(inputs, f"{name} inputs")
     if labels.is_floating_point() or labels.shape != (len(inputs),):

@@ -7,7 +7,7 @@ convolution), (groups, N, P); or :class:`~nettrim_core.patches.Patches`, of whic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import reduce
 
 import numpy as np
@@ -50,6 +50,18 @@ def beside(X: Inputs, L: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     for part in batches(X, L.dtype):
         yield part, L[:, start : start + part.shape[-1]]
         start += part.shape[-1]
+
+
+def at_least(columns: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same parts, joined until each (but the last) has so many columns."""
+    held: list[tuple[Tensor, Tensor]] = []
+    for part in parts:
+        held.append(part)
+        if sum(X.shape[-1] for X, _ in held) >= columns:
+            yield torch.cat([X for X, _ in held], -1), torch.cat([L for _, L in held], -1)
+            held = []
+    if held:
+        yield torch.cat([X for X, _ in held], -1), torch.cat([L for _, L in held], -1)
 
 
 def gram(X: Inputs) -> Tensor:

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from nettrim_core.layers import is_layer
+
 
 def masks_of(model: nn.Module, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
-    """Parameter name -> bool, where it is not zero: the weights and biases of these layers (None: of all modules)."""
-    names = [name for name, _ in model.named_modules()] if layers is None else list(layers)
-    return {
-        f"{name}.{key}" if name else key: parameter.detach() != 0
-        for name in names
-        for key, parameter in model.get_submodule(name).named_parameters(recurse=False)
-    }
+    """Parameter name -> bool, where it is not zero: the weights and biases of these layers (None: of all that can be
+    pruned, Linear, Conv1d and Conv2d). A parameter that two layers share has the name of the first."""
+    names = [name for name, module in model.named_modules() if is_layer(module)] if layers is None else list(layers)
+    known = dict(model.named_parameters())
+    owned = (f"{name}.{key}" if name else key for name in names for key in ("weight", "bias"))
+    return {name: known[name].detach() != 0 for name in owned if name in known}
 
 
 def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:

@@ -17,7 +17,7 @@ from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
 from nettrim_core.dense import Dense
 from nettrim_core.inputs import equal
-from nettrim_core.problem import LayerProblem, LayerResult, Method
+from nettrim_core.problem import LayerProblem, LayerResult, Method, measured
 from nettrim_core.ranking import judged
 from nettrim_core.refit import Refit
 from nettrim_core.report import Report
@@ -55,11 +55,15 @@ class Network(Dense):
     def at(
         self, method: Method, sparsities: Mapping[str, float], cascade: bool | Cascade = False
     ) -> tuple[nn.Module, Report]:
-        """The network with these layers pruned to these fractions of zeros. In a cascade the fraction takes the place
-        of the radius."""
-        return self._in_turn(
-            method, sparsities, cascade, lambda problem, name: method.at_sparsity(problem, sparsities[name])
-        )
+        """The network with these layers pruned to these fractions of zeros; 0 leaves a layer as it is. In a cascade the
+        fraction takes the place of the radius."""
+
+        def solve(problem: LayerProblem, name: str) -> LayerResult:
+            if sparsities[name] == 0:
+                return measured(problem, problem.W, 0.0)
+            return method.at_sparsity(problem, sparsities[name])
+
+        return self._in_turn(method, sparsities, cascade, solve)
 
     def refitted(
         self, how: Refit, masks: Mapping[str, Tensor], cascade: bool | Cascade = False
@@ -77,6 +81,7 @@ class Network(Dense):
     ) -> tuple[nn.Module, Report]:
         """Some layers of the network solved, in a cascade each on the signals of those before it."""
         self.check_names(names)
+        self.check_memory(method)
         rules, pruned = rules_of(cascade), copy.deepcopy(self.model)
         solved: dict[str, Solved] = {}
         for target in self.selected:
@@ -91,6 +96,7 @@ class Network(Dense):
     def alone(self, method: Method, name: str, sparsities: Iterable[float]) -> Iterator[tuple[nn.Module, Report]]:
         """One layer alone, pruned to each of these fractions of zeros."""
         self.check_names([name])
+        self.check_memory(method)
         problem = self.problem(next(target for target in self.selected if target.name == name))
         curve = method.curve(problem)
         for sparsity in sparsities:

@@ -95,7 +95,7 @@ class Patches:
 
     def scaled(self, factor: float, dtype: torch.dtype) -> Patches:
         """factor X, the images in another dtype."""
-        images = [(x * factor).to(dtype) for x in self.images]
+        images = [(x.double() * factor).to(dtype) for x in self.images]
         return dataclasses.replace(self, images=images, ones=None if self.ones is None else self.ones * factor)
 
     def _places(self, images: Tensor) -> Pair:

@@ -22,12 +22,12 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, measured
+from nettrim_core.refit import least_squares_bytes
 from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
 TINY = 1e-12
 DENSITY_STEP, DENSITIES = 0.8, 22
-PRIVATE_BYTES = 256_000_000  # of the neurons' own matrices at a time
 
 Adjust = Callable[[Tensor], Tensor]
 
@@ -131,9 +131,8 @@ class RankedMethod(Layerwise, ABC):
             started = time.perf_counter()
 
     def memory(self, size: Size) -> int:
-        """About how many bytes ranking and refitting a layer takes: copies of its inputs and responses in float64, a
-        few matrices of inputs by inputs, and what is allowed for private ones."""
-        return 8 * (size.held + 3 * size.samples * size.outputs + 6 * size.inputs**2) + PRIVATE_BYTES
+        """About how many bytes ranking and refitting a layer takes at its peak."""
+        return least_squares_bytes(size)
 
     def refine(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[tuple[int, LayerResult]]:
         """(index, result) of the path: there is nothing coarser."""

@@ -12,7 +12,7 @@ from numba import njit
 from torch import Tensor
 
 from nettrim_core.inputs import Inputs, gram
-from nettrim_core.problem import LayerProblem, LayerResult, Settings, measured, setting
+from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, measured, setting
 from nettrim_core.threads import each
 
 
@@ -95,12 +95,23 @@ class Refit(Settings):
 
     damping: float = damping_setting()
 
+    def memory(self, size: Size) -> int:
+        """About how many bytes a layer takes at its peak."""
+        return least_squares_bytes(size)
+
     def of(self, problem: LayerProblem, keep: Tensor) -> LayerResult:
         """The layer with the weights that ``keep`` leaves, (N, M) bool, at their least-squares values."""
         started = time.perf_counter()
         parts = zip(problem.blocks, keep.chunk(problem.groups, 1), strict=True)
         U = torch.cat([LeastSquares(block, self.damping)(part) for block, part in parts], 1)
         return measured(problem, U.to(problem.W.dtype), time.perf_counter() - started)
+
+
+def least_squares_bytes(size: Size) -> int:
+    """About how many bytes H, what is solved with it and what it is judged by take: copies of the inputs and responses
+    in float64, some matrices of inputs by inputs, and two for each thread's neuron."""
+    matrices = 6 + 2 * torch.get_num_threads()
+    return 8 * (size.held + 3 * size.samples * size.outputs + matrices * size.inputs**2)
 
 
 def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> Tensor:

@@ -52,8 +52,10 @@ def refit_masks(
 def _mask(layer: Layer, name: str, masks: Mapping[str, Tensor]) -> Tensor:
     """(N, M), everything left where nothing is said."""
     weight, bias = (
-        None if parameter is None else masks.get(f"{name}.{key}", torch.ones_like(parameter, dtype=torch.bool))
+        None
+        if parameter is None
+        else masks.get(f"{name}.{key}", torch.ones_like(parameter)).bool().to(parameter.device)
         for key, parameter in (("weight", layer.weight), ("bias", layer.bias))
     )
     assert weight is not None
-    return joined(weight, bias).to(layer.weight.device)
+    return joined(weight, bias)

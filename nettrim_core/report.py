@@ -76,7 +76,8 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class LayerShare:
-    """What one layer gave to a common budget. size, zeros: weights and biases.
+    """What one layer gave to a common budget. size, zeros: weights and biases; asked: the zeros that were its share,
+    which Net-Trim, whose zeros come with an epsilon, may exceed.
 
     weight: what the network's loss rises by for each unit of the layer's squared relative error, as probed. cost: what
     its zeros are expected to cost. paid, following: what a unit cost in the last piece of its curve that was begun, and
@@ -86,6 +87,7 @@ class LayerShare:
     name: str
     size: int
     zeros: int
+    asked: int
     locked: bool = False
     weight: float | None = None
     cost: float | None = None

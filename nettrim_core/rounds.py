@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from nettrim_core.allocate import MultiplyAdds, allocate
+from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds, budget_of
+from nettrim_core.cascade import Cascade
 from nettrim_core.dense import Labelled
 from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
-from nettrim_core.problem import Method, check_sparsity
-from nettrim_core.prune import named
+from nettrim_core.problem import Method
 from nettrim_core.report import Report
 
 
@@ -42,36 +42,36 @@ def prune_rounds(
     how: Training | None = None,
     *,
     rule: str = "uniform",
+    cascade: bool | Cascade = False,
     **options: Any,
 ) -> Iterator[Step]:
     """Yield a :class:`Step` as it is done: every target is met on the network that the round before left, and what is
     left is retrained with its masks held. To stop is to stop asking; the last step has the best network of its round.
 
-    targets: of the whole network, round by round, as in :func:`nettrim_core.allocate`, which gets rule and options too.
+    targets: of the whole network, round by round, as in :func:`nettrim_core.allocate`; so are rule, cascade, options.
     data, validation, how: as in :func:`nettrim_core.finetune`. A weight that is zero is the first to go again, but
     a method that decides the whole layer anew (Net-Trim, ALPS, Exact OBS, SparseGPT) may bring one back in a later
     round. Bad arguments raise before the first step.
     """
-    wanted, chosen, how = list(targets), named(method)[1], how or Training()
+    wanted, how = list(targets), how or Training()
     if not wanted:
         raise ValueError("targets is empty: give one for each round")
-    for target in wanted:
-        if isinstance(target, int | float):
-            check_sparsity(target)
-        elif not isinstance(target, MultiplyAdds):
-            raise ValueError(f"target = {target!r} of a round must be a fraction of zeros or MultiplyAdds")
     finetune(model, {}, data, validation, how)  # refuses what does not fit
-    return _rounds(model, inputs, chosen, wanted, data, validation, how, {"rule": rule, **options})
+    budget = budget_of(model, inputs, method, **options)
+    for target in wanted:
+        if isinstance(target, AccuracyDrop):
+            raise ValueError(f"target = {target!r} of a round must be a fraction of zeros or MultiplyAdds")
+        budget.check(target, rule)
 
+    def steps(budget: Budget) -> Iterator[Step]:
+        for number, target in enumerate(wanted, 1):
+            pruned, report = budget.share(target, rule, cascade)
+            yield Step(number, target, report, None, pruned)
+            masks = masks_of(pruned, [layer.name for layer in report.layers])
+            tuning = finetune(pruned, masks, data, validation, how)
+            for epoch in tuning:
+                yield Step(number, target, report, epoch, tuning.model)
+            if number < len(wanted):
+                budget = budget_of(tuning.model, inputs, method, **options)
 
-def _rounds(
-    model: nn.Module, inputs: Tensor, method: Method, targets: Iterable[float | MultiplyAdds], data: Labelled,
-    validation: float | Labelled, how: Training, options: dict[str, Any],
-) -> Iterator[Step]:  # fmt: skip
-    for number, target in enumerate(targets, 1):
-        pruned, report = allocate(model, inputs, method, target, **options)
-        yield Step(number, target, report, None, pruned)
-        tuning = finetune(pruned, masks_of(pruned, [layer.name for layer in report.layers]), data, validation, how)
-        for epoch in tuning:
-            yield Step(number, target, report, epoch, tuning.model)
-        model = tuning.model
+    return steps(budget)

@@ -120,7 +120,7 @@ def _hull(layers: Sequence[Sharer]) -> Family:
         counts = [layer.locked or 0 for layer in layers]
         rest = part * total
         for piece in pieces:
-            taken = min(piece.length, round(rest / layers[piece.layer].unit))
+            taken = min(piece.length, max(round(rest / layers[piece.layer].unit), 0))
             counts[piece.layer] += taken
             rest -= taken * layers[piece.layer].unit
             if taken < piece.length:
@@ -130,9 +130,9 @@ def _hull(layers: Sequence[Sharer]) -> Family:
     return family
 
 
-def along(hull: Sequence[tuple[int, float]], zeros: int) -> tuple[float, float, float | None]:
-    """(cost, slope of the last piece that was begun, slope of what is to come; None at the end)."""
-    cost, paid = 0.0, 0.0
+def along(hull: Sequence[tuple[int, float]], zeros: int) -> tuple[float, float | None, float | None]:
+    """(cost, slope of the last piece that was begun, slope of what is to come); None before the first, at the end."""
+    cost, paid = 0.0, None
     for (a, b), (c, d) in itertools.pairwise(hull):
         slope = (d - b) / (c - a)
         if zeros <= a:

@@ -97,14 +97,24 @@ class Choice:
 
 
 def setting_fields() -> dict[str, dataclasses.Field[Any]]:
-    """Every setting a form or a link can change, by dotted name; epsilon is the knob's. A method's switch (magnitude's
-    refit) is not offered: it makes another method, which is in METHODS."""
+    """Every setting a form or a link can change, by dotted name; epsilon is the knob's. Not offered are a method's
+    switches (magnitude's refit), which make another method that is in METHODS, and words that the method refuses."""
     fields = {f"cascade.{f.name}": f for f in settings_of(Cascade)}
     for owner, method in METHODS.items():
         for f in settings_of(method):
-            if f.name != "epsilon" and not isinstance(f.default, bool):
+            if f.name != "epsilon" and not isinstance(f.default, bool) and _takes_all(method, f):
                 fields[f"{owner}.{f.name}"] = f
     return fields
+
+
+def _takes_all(method: Any, f: dataclasses.Field[Any]) -> bool:
+    """Does a method take each of the words that a setting knows?"""
+    try:
+        for option in f.metadata.get("options", ()):
+            dataclasses.replace(method, **{f.name: option})
+    except ValueError:
+        return False
+    return True
 
 
 def parse(query: Mapping[str, Sequence[str]], facts: Mapping[str, Any]) -> tuple[Choice, list[str]]:

@@ -57,12 +57,27 @@ def test_blocks_come_back_as_they_were(tmp_path: Path) -> None:
     assert describe(loaded) == describe(model)
 
 
+def test_a_chain_is_described_whole_or_refused() -> None:
+    relu, fc = nn.ReLU(), nn.Linear(4, 4)
+    chain = nn.Sequential(nn.Linear(4, 4), relu, nn.Linear(4, 4), relu, nn.MaxPool1d(3, ceil_mode=True))
+    again = build(describe(chain), "here")
+    again.load_state_dict(chain.state_dict())
+    x = torch.randn(5, 4)
+    assert torch.equal(again(x), chain(x))
+    with pytest.raises(ValueError, match="layer '1' is a Linear that the chain holds twice"):
+        describe(nn.Sequential(fc, fc))
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (lambda d: d[0].update(body=3), "layer '0', body: expected a type with its arguments, got 3"),
         (lambda d: d[0]["body"]["layers"][2].update(tail={}), r"layer '2' \(Residual\) has unknown arguments .'tail'"),
         (lambda d: d[0]["body"]["layers"][2]["body"]["layers"][1].update(type="os.system"), "layer '1' has type 'os"),
+        (lambda d: d[2].update(colour=3), r"layer '2' \(Sequential\) has unknown arguments .'colour'"),
+        (lambda d: d[1].update(type=["ReLU"]), r"has type \['ReLU'\]; known types"),
+        (lambda d: d[1].update(name="a.b"), "layer 1 is named 'a.b'; names are unique and without dots"),
+        (lambda d: d[1].update(name="0"), "layer 1 is named '0'"),
         (lambda d: d[2].update(layers="all"), "layer '2': expected a list of layers, got 'all'"),
         (lambda d: d[0].pop("body"), r"layer '0' \(Residual\) cannot be built"),
         (lambda d: d.__setitem__(1, "ReLU"), "layer '1': expected a type with its arguments, got 'ReLU'"),

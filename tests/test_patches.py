@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from nettrim_core import METHODS, Cascade, NetTrim, prune
 from nettrim_core import patches as patches_module
 from nettrim_core.admm import ADMM, conjugate_gradients
-from nettrim_core.inputs import alive, beside, energies, gram, matrix, rows_of
+from nettrim_core.inputs import alive, beside, energies, gram, matrix, response, rows_of
+from nettrim_core.methods.nettrim import condensed
 from nettrim_core.network import Network
 from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem
@@ -123,6 +124,28 @@ def test_images_are_certified_and_agree_with_a_second_solver() -> None:
     assert result.converged
     assert result.stats["objective"] == pytest.approx(reference(columns, 0.2).objective, rel=1e-4)
     assert reference(images, 0.2).objective == pytest.approx(reference(columns, 0.2).objective, rel=1e-7)
+
+
+def test_images_are_scaled_in_double_precision() -> None:
+    torch.manual_seed(0)
+    images, _ = both(nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU()).eval(), torch.randn(6, 2, 6, 6), "0")
+    assert NetTrim(epsilon=0.005, tol=1e-7).prune(images).converged
+
+
+@pytest.mark.parametrize("outputs", [1, 70])
+def test_a_linear_layer_is_condensed_alike_from_images_and_columns(
+    outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches_module, "BATCH_BYTES", 2000)
+    torch.manual_seed(0)
+    images, columns = both(nn.Sequential(nn.Conv2d(2, outputs, 3)).eval(), torch.randn(6, 2, 6, 6), "0")
+    for problem in (images, columns):
+        Y = problem.Y.double() + torch.randn(problem.Y.shape, generator=torch.Generator().manual_seed(1))
+        X, center = condensed(problem.inputs if problem is images else problem.inputs.double(), Y, problem.W.double())
+        assert X.shape == (19, 20)
+        for U in (problem.W.double(), 0.3 * problem.W.double()):
+            full = (problem.response(U) - Y).norm(dim=1)
+            torch.testing.assert_close((response(X, U) - center).norm(dim=1), full, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nettrim_core import MultiplyAdds, Training, load_bundle, masks_of, prune, prune_rounds, refit_masks
+from nettrim_core import (
+    AccuracyDrop,
+    MultiplyAdds,
+    Training,
+    finetune,
+    load_bundle,
+    masks_of,
+    prune,
+    prune_rounds,
+    refit_masks,
+)
 from nettrim_core.capture import run
 from tests.conftest import small_cnn, small_mlp
 
@@ -81,15 +91,29 @@ def test_groups_and_batch_norms_are_refitted_too() -> None:
     model[1].running_mean.normal_()
     images = torch.randn(30, 4, 6, 6)
     masks = random_masks(model, "0.weight")
-    refitted, report = refit_masks(model, images, masks, batchnorm="keep")
-    with torch.no_grad():
-        masked = model[0].weight * masks["0.weight"]
-        dense = nn.functional.conv2d(images, model[0].weight, groups=2)
-        plain = nn.functional.conv2d(images, masked, groups=2)
-        ours = nn.functional.conv2d(images, refitted[0].weight, groups=2)
-    assert float((ours - dense).norm()) < float((plain - dense).norm())
-    assert not bool(refitted[0].weight[~masks["0.weight"]].any())
-    assert report.layers[0].discrepancy > 0
+    refitted, _ = refit_masks(model, images, masks, batchnorm="keep")
+    columns = nn.functional.unfold(images, 3).transpose(0, 1).flatten(1).double().numpy()
+    keep = masks["0.weight"].flatten(1).T.numpy()
+    for group in range(2):
+        X, own = columns[18 * group : 18 * group + 18], slice(3 * group, 3 * group + 3)
+        Z = model[0].weight.detach().flatten(1)[own].double().numpy() @ X
+        U = least_squares(X, Z, keep[:, own])
+        np.testing.assert_allclose(refitted[0].weight.detach().flatten(1)[own].numpy(), U.T, atol=1e-4)
+
+
+def test_masks_are_of_layers_and_of_a_shared_parameter_once(inputs: Tensor) -> None:
+    model = nn.Sequential(nn.Linear(10, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 10)).eval()
+    assert set(masks_of(model)) == {"0.weight", "0.bias", "3.weight", "3.bias"}  # not the norm's bias, which is zero
+    refit_masks(model, inputs, masks_of(model))
+    model[3].weight = model[0].weight
+    assert set(masks_of(model)) == {"0.weight", "0.bias", "3.bias"}
+    next(iter(finetune(model, masks_of(model), (inputs, torch.zeros(80, dtype=torch.long)))))
+
+
+def test_a_refit_is_refused_where_solving_takes_more_than_the_limit(inputs: Tensor) -> None:
+    model = small_mlp()
+    with pytest.raises(ValueError, match=r"for solving.* or raise memory_limit"):
+        refit_masks(model, inputs, random_masks(model, "fc1.weight"), memory_limit=80 * 4 * (11 + 20))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +178,13 @@ def test_rounds_share_budgets_and_stop_when_not_asked(inputs: Tensor) -> None:
     [
         ({"targets": []}, "targets is empty"),
         ({"targets": [1.2]}, "sparsity = 1.2 is out of range"),
-        ({"targets": ["all"]}, "must be a fraction of zeros or MultiplyAdds"),
+        ({"targets": ["all"]}, "target = 'all' must be a fraction of zeros"),
+        ({"targets": [True]}, "target = True must be"),
+        ({"targets": [AccuracyDrop(0.1)]}, "must be a fraction of zeros or MultiplyAdds"),
+        ({"targets": [0.3, 0.9], "locked": {"fc2": 0.0}}, "cannot be reached"),
+        ({"rule": "fair"}, "rule = 'fair' is not one of"),
+        ({"layers": ["fc9"]}, "no module 'fc9'"),
+        ({"inputs": torch.full((8, 10), torch.nan)}, "NaN"),
         ({"data": (torch.zeros(3, 10), torch.zeros(2))}, "3 inputs and 2 targets"),
         ({"method": "lobotomy"}, "unknown method 'lobotomy'"),
     ],

@@ -25,9 +25,19 @@ from nettrim_core import admm, homotopy
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
 from nettrim_core.homotopy import Homotopy, refit_inside
-from nettrim_core.inputs import Inputs, alive, beside, groups_in, response
-from nettrim_core.patches import Patches
-from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, halving, setting, tolerance
+from nettrim_core.inputs import Inputs, alive, at_least, beside, groups_in, response
+from nettrim_core.patches import BATCH_BYTES, Patches
+from nettrim_core.problem import (
+    LayerProblem,
+    LayerResult,
+    Layerwise,
+    Size,
+    check_sparsity,
+    halving,
+    measured,
+    setting,
+    tolerance,
+)
 from nettrim_core.problem import sparsity as fraction_zero
 from nettrim_core.response import ResponseSet, response_set
 
@@ -80,8 +90,11 @@ class NetTrim(Layerwise):
         """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
         if size.relu and size.images:
             return admm.peak_bytes(size)
-        samples = size.samples if size.relu else min(size.samples, size.inputs + 1)
-        return homotopy.peak_bytes(dataclasses.replace(size, samples=samples), threads or torch.get_num_threads())
+        threads = threads or torch.get_num_threads()
+        if size.relu:
+            return homotopy.peak_bytes(size, threads)
+        fewer = dataclasses.replace(size, samples=min(size.samples, size.inputs + 1))
+        return condensing_bytes(size) + homotopy.peak_bytes(fewer, threads)
 
     def _legal(self, epsilons: Iterable[float]) -> list[float]:
         epsilons = list(epsilons)
@@ -111,8 +124,11 @@ class NetTrimCurve:
 
     def at(self, sparsity: float) -> LayerResult:
         """The result of the smallest epsilon (within 1 %) that reaches a fraction of zeros: halved until it does not,
-        then by bisection in log epsilon."""
+        then by bisection in log epsilon; the trained weights where they have so many."""
         check_sparsity(sparsity)
+        problem = self.solver.problem
+        if fraction_zero(problem.W) >= sparsity:
+            return measured(problem, problem.W, 0.0)
         high, low = self.halves[0], SPARSITY_RANGE[0]
         found = self.solver.at(high)
         if fraction_zero(found.U) < sparsity:
@@ -136,22 +152,31 @@ class NetTrimCurve:
 def condensed(X: Inputs, Y: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
     """X and Y of a linear layer on N + 1 samples; X (N, P), (groups, N, P) or Patches, Y (M, P), W (N, M), all float64.
 
-    A linear layer's responses matter by their norm only. With the error E = Y - W'X and [X; E]' = Q [R F; 0 S], made
-    batch by batch, ||U'X - Y||^2 = ||U'R' - W'R' - F'||^2 + ||S||^2: the norms of the columns of S, which no U changes,
-    are one more sample that is zero in X. Trained weights without an error have none here.
+    A linear layer's responses matter by their norm only. With X' = Q R and the error E = Y - W'X, ||U'X - Y|| =
+    ||U'R' - W'R' - EQ|| but for the part of E outside the range of X', which no U changes: one more sample, zero in X,
+    holds its norm. Trained weights without an error have none here. Done batch by batch: [R; X'] for the next X.
     """
     if isinstance(X, Tensor) and X.shape[-1] <= X.shape[-2] + 1:
         return X, Y
     (N, M), G = W.shape, groups_in(X)
-    R = W.new_zeros(G, 0, N + M // G)
-    for inputs, targets in beside(X, Y):
-        error = (targets - response(inputs, W)).reshape(G, M // G, -1)
-        rows = torch.cat([inputs.reshape(G, N, -1), error], 1).mT
-        R = torch.linalg.qr(torch.cat([R, rows], 1), mode="r").R
-    inside, outside = R[:, :N, N:].mT.flatten(0, 1), torch.linalg.vector_norm(R[:, N:, N:], dim=1).reshape(M, 1)
-    inputs = R[:, :N, :N].mT if G > 1 else R[0, :N, :N].T
-    center = torch.cat([response(inputs, W) + inside, outside], 1)
+    R, F, outside = W.new_zeros(G, 0, N), W.new_zeros(G, 0, M // G), W.new_zeros(G, M // G)
+    for inputs, targets in at_least(N, beside(X, Y)):
+        error = (targets - response(inputs, W)).reshape(G, M // G, -1).mT
+        Q, R = torch.linalg.qr(torch.cat([R, inputs.reshape(G, N, -1).mT], 1))
+        F = torch.cat([F, error], 1)
+        inside = Q.mT @ F
+        outside += (F - Q @ inside).square().sum(1)
+        F = inside
+    inputs = R.mT if G > 1 else R[0].T
+    center = torch.cat([response(inputs, W) + F.mT.reshape(M, -1), outside.sqrt().reshape(M, 1)], 1)
     return torch.cat([inputs, inputs.new_zeros(*inputs.shape[:-1], 1)], -1), center
+
+
+def condensing_bytes(size: Size) -> int:
+    """About the most memory (bytes) that :func:`condensed` takes: the error, and copies of the inputs at hand."""
+    columns = size.groups * size.inputs * size.samples
+    at_hand = max(columns * (not size.images), BATCH_BYTES // 8, size.groups * size.inputs**2)
+    return 8 * (3 * size.samples * size.outputs + 3 * at_hand)
 
 
 class _Solver:
