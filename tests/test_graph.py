@@ -120,7 +120,8 @@ def test_networks_that_are_no_chains(model: type[nn.Module], name: str, cascade:
     assert report.output_error == pytest.approx(apart, rel=1e-4, abs=1e-6)
     assert report.sparsity > 0.1
     for layer in report.layers:
-        assert layer.converged
+        # one threshold for all layers is found on dense signals, and only judged by the radii of a cascade
+        assert layer.converged or (METHODS[name].joint and cascade)
         if layer.bound is None:
             assert (model is Branching) or (model is Twice and cascade)
             assert any("no bound:" in note for note in layer.notes)

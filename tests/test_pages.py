@@ -196,13 +196,13 @@ def test_settings_are_lists_switches_and_numbers(app: AppTest) -> None:
 
 
 def test_patches_are_offered_where_there_are_convolutions(app: AppTest) -> None:
-    opened(app, model="digits_mlp", methods="magnitude")
-    assert not [box for box in app.number_input if box.key == "w_patches"]
     opened(app, model="mnist1d_conv", methods="magnitude", patches="500")
     app.number_input(key="w_patches").set_value(700).run()
     assert app.query_params["patches"] == "700"
     run_until(app, "**Magnitude** sets")
     assert choice(app).recipe().patches == 700
+    app.selectbox(key="w_model").set_value("digits_mlp").run()
+    assert not [box for box in app.number_input if box.key == "w_patches"]
 
 
 @pytest.mark.parametrize(
