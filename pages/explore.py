@@ -97,7 +97,7 @@ def settings_form(choice: Choice, facts: Facts) -> None:
     columns[1].number_input("Seed of their choice", 0, 2**31 - 1, key="w_seed", on_change=picked, args=("seed",))
     if facts.convolutions:
         session["w_patches"] = choice.patches
-        st.number_input(
+        columns[0].number_input(
             "Patches of a convolution", *PATCHES_RANGE, step=500, key="w_patches", on_change=picked, args=("patches",),
             help="At most so many of the places where a filter looks are used, drawn with the seed. With fewer than "
             "there are, a bound on the error is an estimate, and says so.",
@@ -107,7 +107,7 @@ def settings_form(choice: Choice, facts: Facts) -> None:
     owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
     shown = [(name, f) for name, f in setting_fields().items() if name.split(".")[0] in owners]
     for i, (name, f) in enumerate(shown):
-        setting_widget(columns[i % 2], name, f, choice.settings.get(name, f.default))
+        setting_widget(columns[(i + facts.convolutions) % 2], name, f, choice.settings.get(name, f.default))
 
 
 def setting_widget(place: Any, name: str, f: dataclasses.Field[Any], value: Any) -> None:

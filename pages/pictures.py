@@ -81,21 +81,23 @@ def _bound(entry: LayerReport) -> str:
     scale = entry.output_norm or 1.0
     if entry.bound is None:
         return f"{entry.error / scale:.3f}, no bound"
-    return f"{entry.error / scale:.3f} ≤ {entry.bound / scale:.3f}{' (estimate)' if entry.bound_is_estimate else ''}"
+    error, bound = entry.error / scale, entry.bound / scale
+    shown = f"{bound:.3f}" if bound < 10 else f"{bound:,.0f}"
+    return f"{error:.3f}, bound about {shown}" if entry.bound_is_estimate else f"{error:.3f} ≤ {shown}"
 
 
 def usage_map(point: Point, shape: Sequence[int], dark: bool) -> tuple[np.ndarray, str] | None:
     """RGB picture of how many weights of the first chosen layer are left at each input, and its caption.
 
     shape: of the layer's weight in torch. Inputs that form a square are drawn as one; a convolution's filters, a mean
-    over their channels, side by side or, with one dimension, one below the other. None for others.
+    over their channels, side by side; with one dimension each is a column. None for others.
     """
     layer = point.report.layers[0]
     mask = point.mask(layer.name)
     if len(shape) > 2:
         filters = mask.T.reshape(shape).mean(1)
-        picture = filters if filters.ndim == 2 else _tiled(filters)
-        each = "a row" if filters.ndim == 2 else "a tile"
+        picture = filters.T if filters.ndim == 2 else _tiled(filters)
+        each = "a column" if filters.ndim == 2 else "a tile"
         caption = f"{int(mask.sum())} of {mask.size} filter weights left, {each} per filter"
     else:
         side = math.isqrt(layer.inputs)

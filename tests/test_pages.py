@@ -207,7 +207,7 @@ def test_patches_are_offered_where_there_are_convolutions(app: AppTest) -> None:
 
 @pytest.mark.parametrize(
     ("name", "layer", "shape"),
-    [("mnist1d_conv", "conv1", (25, 5)), ("resnet_small", "stage1.body.conv1", (16 - 1, 16 - 1))],
+    [("mnist1d_conv", "conv1", (5, 25)), ("resnet_small", "stage1.body.conv1", (16 - 1, 16 - 1))],
 )
 def test_filters_are_drawn_as_they_are(name: str, layer: str, shape: tuple[int, int]) -> None:
     bundle = common.bundle_of(name)
