@@ -136,7 +136,8 @@ def _layer_bound(
     Parallel (paper 1, Theorem 1, unnormalised): radius + ||U||_2 before. With the error that was measured in place of
     the radius this is the L-OBS paper's Theorem 3.2, whose Frobenius norms are no smaller than the spectral ones here.
     Cascade (paper 1, Theorem 2, unnormalised): sqrt(gamma) ||W||_2 before; a method without Net-Trim's constraint off
-    omega adds what it left there above V. Where the radius is not kept, what was measured takes its place.
+    omega adds what it left there above V, and a gamma below 1 (the risk kappa, of a linear layer) shrinks what lies on
+    omega alone. Where the radius is not kept, what was measured takes its place.
     """
     allowed = response_set(problem, result.stats["epsilon"])
     excess = allowed.excess(problem.response(result.U))
@@ -145,7 +146,8 @@ def _layer_bound(
         return max(allowed.radius, frobenius(excess)) * scale + spread
     on, off = frobenius(excess * allowed.omega), frobenius(excess * ~allowed.omega)
     kept = max(on / allowed.radius, 1.0) if allowed.radius > 0 else 1.0
-    return kept * max(problem.gamma, 1.0) ** 0.5 * target.norm_of(model, shape) * before + off * scale
+    gamma = max(problem.gamma, 1.0) if problem.relu else problem.gamma
+    return kept * gamma**0.5 * target.norm_of(model, shape) * before + off * scale
 
 
 def _layer_report(
