@@ -84,7 +84,7 @@ def at_epsilon(choice: Choice) -> str:
         "    )\n"
         '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
         "    for layer in report.layers:\n"
-        '        used = f"discrepancy {layer.discrepancy:.3f} of {layer.epsilon:.3f}"\n'
+        '        used = f"discrepancy {layer.held:.3f} of {layer.epsilon:.3f}"\n'
         '        print(f"  {layer.name}: {layer.sparsity:.1%} zeros, {used}")\n'
     )
 

@@ -136,14 +136,14 @@ def test_kappa_tightens_the_output_layer_alone(inputs: Tensor) -> None:
 def test_the_risk_of_a_linear_output_shrinks_its_bound(name: str, inputs: Tensor) -> None:
     """||Z^ - Z|| <= kappa sqrt(gamma) ||W||_2 D for an output within its radius, D bounding the error of its inputs."""
     model = small_mlp()
-    for kappa in (1.0, 0.97):
-        _, report = prune(model, inputs, name, cascade=Cascade(gamma=1.2, kappa=kappa))
+    for kappa in (1.0, 0.9):  # with 0.9 the trained weights are outside
+        _, report = prune(model, inputs, name, cascade=Cascade(gamma=1.1, kappa=kappa))
         before, last = report.layers[-2:]
         assert last.converged
         assert last.bound is not None
         assert before.bound is not None
         norm = float(torch.linalg.matrix_norm(model.fc3.weight.detach(), 2))
-        assert last.bound == pytest.approx(kappa * 1.2**0.5 * norm * before.bound, rel=2e-3)
+        assert last.bound == pytest.approx(kappa * 1.1**0.5 * norm * before.bound, rel=2e-3)
         assert last.error <= last.bound
 
 

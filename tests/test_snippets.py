@@ -17,11 +17,14 @@ from pages import snippets
 from pages.state import Choice
 
 SPIRAL = {"cascade.gamma": 1.5, "nettrim.tol": 1e-2}
+PATTERN = {"cascade.dense": False, "wanda.pattern": "2:4"}
 CHOICES = [
     Choice("digits_mlp", ("fc1", "fc2", "fc3"), methods=("nettrim", "lobs"), n=300),
     Choice("digits_mlp", ("fc2",), 0.123, ("exactobs", "magnitude", "magnitude_refit"), n=200, seed=3),
     Choice("digits_mlp", ("fc2", "fc3"), methods=("lobs",), mode="cascade", n=200, settings={"lobs.damping": 0.01}),
     Choice("spirals", ("fc3",), methods=("nettrim",), mode="cascade", n=200, settings=SPIRAL),
+    Choice("mnist1d_conv", ("conv1", "conv3"), methods=("magnitude_global", "exactobs"), n=200, patches=300),
+    Choice("digits_mlp", ("fc2", "fc3"), methods=("wanda",), mode="cascade", n=200, settings=PATTERN),
 ]  # fmt: skip
 
 
@@ -61,7 +64,10 @@ def test_the_other_snippets_run_and_agree_with_prune(choice: Choice) -> None:
 
     method = replace(choice.method(choice.methods[0]), epsilon=choice.eps)
     inputs = bundle.calibration_sample(choice.n, choice.seed)
-    pruned, report = prune(bundle.model, inputs, method, choice.layers, rules, bundle.validation, seed=choice.seed)
+    pruned, report = prune(
+        bundle.model, inputs, method, choice.layers, rules, bundle.validation,
+        seed=choice.seed, max_patches=choice.patches,
+    )  # fmt: skip
     assert f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right" in out
     used = int((pruned.get_submodule(choice.layers[0]).weight != 0).any(0).sum())
     assert printed(snippets.sight(choice)).startswith(f"{used} of ")
