@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import streamlit as st
@@ -17,6 +18,7 @@ from pages import common, pictures, snippets, words
 from pages.knob import knob
 from pages.state import EPSILON_RANGE, MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
+STALE = 2.0  # seconds in which a browser may still send the number that the knob has left
 POLL = 0.5  # seconds between looks at a running sweep
 session = st.session_state
 
@@ -146,10 +148,16 @@ def picked_setting(name: str) -> None:
 def picked_epsilon() -> None:
     """The knob was released."""
     if (epsilon := session["knob"].get("eps")) is not None:
+        session["left"] = session["choice"].eps, time.monotonic()
         common.choose(dataclasses.replace(session["choice"], eps=float(epsilon)))
 
 
 def typed_epsilon() -> None:
+    """The number was changed. Not by hand where it is the one that the knob has just left: a click sends the state of
+    every widget, and the browser's number follows the knob a moment later."""
+    left, when = session.get("left", (None, 0.0))
+    if session["w_eps"] == left and time.monotonic() - when < STALE:
+        return
     common.choose(dataclasses.replace(session["choice"], eps=float(f"{session['w_eps']:.6g}")))
 
 
