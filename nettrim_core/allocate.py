@@ -88,12 +88,12 @@ def allocate(
     Raises ValueError as :func:`nettrim_core.prune`, and for a target that is none or cannot be reached.
     """
     check_target(target, rule)
-    budget = budget_of(
-        model, inputs, method,
-        layers=layers, locked=locked, test=test, loss=loss,
+    chosen = named(method)[1]
+    network = Network(
+        model, inputs, layers, test,
         max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
     )  # fmt: skip
-    return budget.share(target, rule, cascade, validation)
+    return Budget(network, chosen, locked, loss).share(target, rule, cascade, validation)
 
 
 def check_target(target: object, rule: str) -> None:
@@ -104,29 +104,6 @@ def check_target(target: object, rule: str) -> None:
         check_sparsity(target)
     elif not isinstance(target, AccuracyDrop | MultiplyAdds):
         raise ValueError(f"target = {target!r} must be a fraction of zeros, an AccuracyDrop or MultiplyAdds")
-
-
-def budget_of(
-    model: nn.Module,
-    inputs: Tensor,
-    method: str | Method,
-    *,
-    layers: Sequence[str] | None = None,
-    locked: Mapping[str, float] | None = None,
-    test: Labelled | None = None,
-    loss: str = "auto",
-    max_patches: int | None = MAX_PATCHES,
-    seed: int = 0,
-    memory_limit: float = MEMORY_LIMIT,
-    batchnorm: str = "reestimate",
-) -> Budget:
-    """The budget of a network, to be shared for any number of targets. Arguments as in :func:`allocate`."""
-    chosen = named(method)[1]
-    network = Network(
-        model, inputs, layers, test,
-        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
-    )  # fmt: skip
-    return Budget(network, chosen, locked, loss)
 
 
 @dataclass(frozen=True)

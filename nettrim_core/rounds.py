@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds, budget_of
+from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds
 from nettrim_core.cascade import Cascade
 from nettrim_core.dense import Labelled
 from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
+from nettrim_core.network import Network
 from nettrim_core.problem import Method
+from nettrim_core.prune import named
 from nettrim_core.report import Report
 
 
@@ -43,12 +45,14 @@ def prune_rounds(
     *,
     rule: str = "uniform",
     cascade: bool | Cascade = False,
+    locked: Mapping[str, float] | None = None,
+    loss: str = "auto",
     **options: Any,
 ) -> Iterator[Step]:
     """Yield a :class:`Step` as it is done: every target is met on the network that the round before left, and what is
     left is retrained with its masks held. To stop is to stop asking; the last step has the best network of its round.
 
-    targets: of the whole network, round by round, as in :func:`nettrim_core.allocate`; so are rule, cascade, options.
+    targets: of the whole network, round by round, as in :func:`nettrim_core.allocate`; so are all from rule on.
     data, validation, how: as in :func:`nettrim_core.finetune`. A weight that is zero is the first to go again, but
     a method that decides the whole layer anew (Net-Trim, ALPS, Exact OBS, SparseGPT) may bring one back in a later
     round. Bad arguments raise before the first step.
@@ -57,7 +61,12 @@ def prune_rounds(
     if not wanted:
         raise ValueError("targets is empty: give one for each round")
     finetune(model, {}, data, validation, how)  # refuses what does not fit
-    budget = budget_of(model, inputs, method, **options)
+    chosen = named(method)[1]
+
+    def budget_of(model: nn.Module) -> Budget:
+        return Budget(Network(model, inputs, **options), chosen, locked, loss)
+
+    budget = budget_of(model)
     for target in wanted:
         if isinstance(target, AccuracyDrop):
             raise ValueError(f"target = {target!r} of a round must be a fraction of zeros or MultiplyAdds")
@@ -72,6 +81,6 @@ def prune_rounds(
             for epoch in tuning:
                 yield Step(number, target, report, epoch, tuning.model)
             if number < len(wanted):
-                budget = budget_of(tuning.model, inputs, method, **options)
+                budget = budget_of(tuning.model)
 
     return steps(budget)

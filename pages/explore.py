@@ -148,14 +148,14 @@ def picked_setting(name: str) -> None:
 def picked_epsilon() -> None:
     """The knob was released."""
     if (epsilon := session["knob"].get("eps")) is not None:
-        session["left"] = session["choice"].eps, time.monotonic()
+        session["knob_left"] = session["choice"].eps, time.monotonic()
         common.choose(dataclasses.replace(session["choice"], eps=float(epsilon)))
 
 
 def typed_epsilon() -> None:
     """The number was changed. Not by hand where it is the one that the knob has just left: a click sends the state of
     every widget, and the browser's number follows the knob a moment later."""
-    left, when = session.get("left", (None, 0.0))
+    left, when = session.get("knob_left", (None, 0.0))
     if session["w_eps"] == left and time.monotonic() - when < STALE:
         return
     common.choose(dataclasses.replace(session["choice"], eps=float(f"{session['w_eps']:.6g}")))

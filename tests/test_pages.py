@@ -231,9 +231,9 @@ def test_batch_norms_and_remarks_are_told_once(app: AppTest) -> None:
 
 def test_a_number_that_the_knob_has_just_left_does_not_call_it_back(app: AppTest) -> None:
     opened(app, model="digits_mlp", eps="0.7")
-    app.session_state["left"] = (0.1097, time.monotonic())
+    app.session_state["knob_left"] = (0.1097, time.monotonic())
     app.number_input(key="w_eps").set_value(0.1097).run()
     assert choice(app).eps == 0.7
-    app.session_state["left"] = (0.2, time.monotonic() - 60)
+    app.session_state["knob_left"] = (0.2, time.monotonic() - 60)
     app.number_input(key="w_eps").set_value(0.2).run()
     assert choice(app).eps == 0.2
