@@ -44,7 +44,7 @@ def assemble(
         layers.append(
             _layer_report(
                 target, target.layer(pruned), problem, result, sampled, bounds[target.name], estimate,
-                errors[target.name], norms[target.name],
+                _l1(target.layer(dense.model)), errors[target.name], norms[target.name],
             )
         )  # fmt: skip
     accuracy_kept = output_error_kept = None
@@ -152,7 +152,7 @@ def _layer_bound(
 
 def _layer_report(
     target: Target, layer: Layer, problem: LayerProblem, result: LayerResult, sampled: Sampling, bound: Bound,
-    estimate: bool, error: float, output_norm: float,
+    estimate: bool, l1_before: float, error: float, output_norm: float,
 ) -> LayerReport:  # fmt: skip
     stats: Mapping[str, float] = result.stats
     zeros = weights_of(layer) == 0
@@ -193,6 +193,8 @@ def _layer_report(
         iterations=int(stats["iterations"]) if "iterations" in stats else None,
         solved_to=stats.get("tol"),
         memory=stats.get("memory"),
+        l1=_l1(layer),
+        l1_before=l1_before,
         seconds=stats["seconds"],
         columns=P,
         columns_total=sampled.total,
@@ -202,6 +204,10 @@ def _layer_report(
         bound_is_estimate=estimate,
         notes=notes,
     )
+
+
+def _l1(layer: Layer) -> float:
+    return float(layer.weight.abs().double().sum())
 
 
 def _weights(model: nn.Module) -> list[Tensor]:

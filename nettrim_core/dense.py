@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from nettrim_core.refit import Refit
 
 MAX_PATCHES = 10_000
 MEMORY_LIMIT = 8e9  # bytes
+TOP = 0.999  # of a layer's own epsilon
 HELD = 3e8  # bytes of the dense network's outputs that are kept rather than computed for every point
 
 Labelled = tuple[Tensor, Tensor]
@@ -43,6 +45,7 @@ class Dense:
         seed: int = 0,
         memory_limit: float = MEMORY_LIMIT,
         batchnorm: str = "reestimate",
+        scale: Mapping[str, float] | None = None,
     ) -> None:
         if batchnorm not in ("reestimate", "keep"):
             raise ValueError(f'batchnorm = {batchnorm!r} must be "reestimate" or "keep"')
@@ -56,6 +59,7 @@ class Dense:
         self.probe = probe(self.model, self.inputs[:1])
         self.anatomy = anatomy(self.model, self.inputs[:2])
         self.selected = self._wanted(layers)
+        self.scale = self._checked_scale(scale or {})
         self.check_memory()
         self.samplings = {
             t.name: sampling(t.layer(self.model), self.probe.calls[t.name], len(self.inputs), max_patches, seed)
@@ -85,6 +89,15 @@ class Dense:
         if not layers:
             raise ValueError(f"layers is empty: name at least one of {known}")
         return [target for name, target in targets.items() if name in layers]
+
+    def _checked_scale(self, scale: Mapping[str, float]) -> dict[str, float]:
+        names = [target.name for target in self.selected]
+        for name, factor in scale.items():
+            if name not in names:
+                raise ValueError(f"scale: there is no layer {name!r} among those to prune: {', '.join(names)}")
+            if not 0 < factor < math.inf:
+                raise ValueError(f"scale: {name!r} has the factor {factor!r}; it must be positive and finite")
+        return dict(scale)
 
     def check_memory(self, method: Method | Refit | None = None, *, at_once: bool = False) -> None:
         """Raise ValueError where the columns of all layers, which are held together, and what a method needs for its
@@ -144,6 +157,13 @@ class Dense:
             return None
         inputs, labels = rows
         return int((run(model, inputs).argmax(1) == labels).sum()) / len(labels)
+
+
+def scaled(epsilon: float, factor: float) -> float:
+    """A layer's own epsilon: that of all times its factor; where that is too much, a little below 1, and larger for
+    larger epsilons, so that all layers have theirs in the same order."""
+    own = factor * epsilon
+    return own if own <= TOP else 1 - (1 - TOP) * (1 - epsilon)
 
 
 def checked_inputs(inputs: Tensor, name: str) -> Tensor:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from nettrim_core.assemble import Solved, assemble
 from nettrim_core.capture import Target, columns_of
 from nettrim_core.cascade import Cascade, rules_of
-from nettrim_core.dense import Dense
+from nettrim_core.dense import Dense, scaled
 from nettrim_core.inputs import equal
+from nettrim_core.known import Within
 from nettrim_core.problem import LayerProblem, LayerResult, Method, measured
 from nettrim_core.ranking import judged
 from nettrim_core.refit import Refit
@@ -30,27 +31,71 @@ class Network(Dense):
     def points(
         self, method: Method, epsilons: Iterable[float], cascade: bool | Cascade = False
     ) -> Iterator[tuple[nn.Module, Report]]:
-        """One pruned network and report per epsilon, in the order given, as they finish."""
+        """One pruned network and report per epsilon, in the order given, as they finish. A layer's own epsilon is this
+        one times its ``scale``; in a cascade that counts until the first signals differ from the dense network's."""
         epsilons = list(epsilons)
         for epsilon, solved in zip(epsilons, self.solve(method, epsilons, cascade), strict=True):
             yield assemble(self, dataclasses.replace(method, epsilon=epsilon), self._named(solved), rules_of(cascade))
 
     def refined(
-        self, method: Method, epsilons: Iterable[float], cascade: bool | Cascade = False
+        self,
+        method: Method,
+        epsilons: Iterable[float],
+        cascade: bool | Cascade = False,
+        known: Within | None = None,
     ) -> Iterator[tuple[float, nn.Module, Report]]:
         """(epsilon, pruned network, report) as the answer takes shape: where ``report.rough``, a better one of the same
         epsilon follows. A cascade has no rough answers: what its later layers are asked depends on the earlier ones.
+        known: results to use in place of solving, and to add to.
         """
         epsilons, rules = list(epsilons), rules_of(cascade)
         if rules is not None:
             yield from ((e, *point) for e, point in zip(epsilons, self.points(method, epsilons, cascade), strict=True))
             return
         self.check_memory(method, at_once=True)
-        problems = [self.problem(target) for target in self.selected]
-        for index, results in method.refines(problems, epsilons):
-            solved = self._named(zip(problems, results, strict=True))
+        kept = {} if known is None or method.joint else self._kept(method, epsilons, known)
+        fresh = [target for target in self.selected if target.name not in kept]
+        problems = {target.name: self.problem(target) for target in self.selected}
+        asked = [problems[target.name] for target in fresh], [self._own(target, epsilons) for target in fresh]
+        steps = method.refines(*asked) if fresh else ((index, []) for index in range(len(epsilons)))
+        for index, results in steps:
+            solved = {name: results_of[index] for name, results_of in kept.items()}
+            solved |= {target.name: result for target, result in zip(fresh, results, strict=True)}
             pointed = dataclasses.replace(method, epsilon=epsilons[index])
-            yield epsilons[index], *assemble(self, pointed, solved, rules)
+            found = {target.name: (problems[target.name], solved[target.name]) for target in self.selected}
+            pruned, report = assemble(self, pointed, found, rules)
+            if known is not None and not report.rough:
+                for target in fresh:
+                    known.put(target.name, method, self._own(target, epsilons)[index], solved[target.name])
+            yield epsilons[index], pruned, report
+
+    def solved(self, method: Method, name: str, known: Within) -> Solved:
+        """The problem and the result of one layer, in parallel, at the method's epsilon."""
+        self.check_names([name])
+        target = next(target for target in self.selected if target.name == name)
+        problem, (epsilon,) = self.problem(target), self._own(target, [method.epsilon])
+        result = known.get(name, method, epsilon)
+        if result is None:
+            self.check_memory(method)
+            result = dataclasses.replace(method, epsilon=epsilon).prune(problem)
+            known.put(name, method, epsilon, result)
+        return problem, result
+
+    def _own(self, target: Target, epsilons: Iterable[float]) -> list[float]:
+        """The epsilons of a layer."""
+        return [scaled(epsilon, self.scale.get(target.name, 1.0)) for epsilon in epsilons]
+
+    def _kept(self, method: Method, epsilons: list[float], known: Within) -> dict[str, list[LayerResult]]:
+        """Layer -> its results, of the layers whose results are all known."""
+        found = {
+            target.name: [known.get(target.name, method, epsilon) for epsilon in self._own(target, epsilons)]
+            for target in self.selected
+        }
+        return {
+            name: [result for result in results if result is not None]
+            for name, results in found.items()
+            if None not in results
+        }
 
     def at(
         self, method: Method, sparsities: Mapping[str, float], cascade: bool | Cascade = False
@@ -120,7 +165,7 @@ class Network(Dense):
 
     def _parallel(self, method: Method, epsilons: list[float]) -> Iterator[list[Solved]]:
         problems = [self.problem(target) for target in self.selected]
-        for results in method.paths(problems, epsilons):
+        for results in method.paths(problems, [self._own(target, epsilons) for target in self.selected]):
             yield list(zip(problems, results, strict=True))
 
     def _cascaded(self, method: Method, epsilons: list[float], rules: Cascade) -> Iterator[list[Solved]]:
@@ -128,13 +173,14 @@ class Network(Dense):
             yield from self._followed(method, epsilons, rules)
             return
         first = self.problem(self.selected[0])
-        path = method.path(first, epsilons)
+        path = method.path(first, self._own(self.selected[0], epsilons))
         for epsilon in epsilons:
             pruned, solved = copy.deepcopy(self.model), [(first, next(path))]
             self.selected[0].write(pruned, solved[0][1].U)
             for target in self.selected[1:]:
                 problem = self._next_problem(pruned, target, rules)
-                solved.append((problem, dataclasses.replace(method, epsilon=epsilon).prune(problem)))
+                (own,) = self._own(target, [epsilon])
+                solved.append((problem, dataclasses.replace(method, epsilon=own).prune(problem)))
                 target.write(pruned, solved[-1][1].U)
             yield solved
 
@@ -145,9 +191,9 @@ class Network(Dense):
             pruned, solved = copy.deepcopy(self.model), results[:1]
             for target, (_, result) in zip(self.selected, results, strict=True):
                 if target is not self.selected[0]:
-                    problem = self._next_problem(pruned, target, rules)
-                    allowed = response_set(problem, epsilon)
-                    solved.append((problem, judged(problem, result.U, allowed, epsilon, result.stats["seconds"])))
+                    problem, (own,) = self._next_problem(pruned, target, rules), self._own(target, [epsilon])
+                    allowed = response_set(problem, own)
+                    solved.append((problem, judged(problem, result.U, allowed, own, result.stats["seconds"])))
                 target.write(pruned, result.U)
             yield solved
 

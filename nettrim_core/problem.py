@@ -329,12 +329,14 @@ class Method(Protocol):
         """The layer pruned to a fraction of zeros."""
         ...
 
-    def paths(self, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
-        """Per epsilon the result of every layer of a network."""
+    def paths(
+        self, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
+    ) -> Iterator[list[LayerResult]]:
+        """Step by step the result of every layer of a network; epsilons: for each layer its own, one a step."""
         ...
 
     def refines(
-        self, problems: Sequence[LayerProblem], epsilons: Sequence[float]
+        self, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
     ) -> Iterator[tuple[int, list[LayerResult]]]:
         """``refine`` for every layer of a network."""
         ...
@@ -359,17 +361,21 @@ class Layerwise(Settings):
         """The layer pruned to a fraction of zeros, as its curve gives it."""
         return self.curve(problem).at(sparsity)
 
-    def paths(self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
-        """Per epsilon the result of every layer."""
-        if len(epsilons) == 1:  # no two layers' work is held at a time
-            return iter([[next(self.path(problem, epsilons)) for problem in problems]])
-        return map(list, zip(*[self.path(problem, epsilons) for problem in problems], strict=True))
+    def paths(
+        self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
+    ) -> Iterator[list[LayerResult]]:
+        """Step by step the result of every layer."""
+        each = list(zip(problems, epsilons, strict=True))
+        if len(epsilons[0]) == 1:  # no two layers' work is held at a time
+            return iter([[next(self.path(problem, own)) for problem, own in each]])
+        return map(list, zip(*[self.path(problem, own) for problem, own in each], strict=True))
 
     def refines(
-        self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[float]
+        self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
     ) -> Iterator[tuple[int, list[LayerResult]]]:
-        """(index, the result of every layer), coarse answers first."""
-        for answers in zip(*[self.refine(problem, epsilons) for problem in problems], strict=True):
+        """(step, the result of every layer), coarse answers first."""
+        refined = [self.refine(problem, own) for problem, own in zip(problems, epsilons, strict=True)]
+        for answers in zip(*refined, strict=True):
             yield answers[0][0], [result for _, result in answers]
 
 

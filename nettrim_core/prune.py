@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ def prune(
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",
+    scale: Mapping[str, float] | None = None,
 ) -> tuple[nn.Module, Report]:
     """A pruned copy of ``model`` (in eval mode) and the report of what was done. ``model`` is never touched.
 
@@ -34,14 +35,15 @@ def prune(
     accuracy on. max_patches: a convolution's problem uses at most this many patches, drawn with ``seed``; None for all
     of them, its inputs then stay images, which take less memory and more time (the operator form). memory_limit: bytes
     that the layers' inputs and outputs, which are held at once, and the solver may take. batchnorm: "reestimate"
-    the statistics of batch norms after pruning, or "keep" them.
+    the statistics of batch norms after pruning, or "keep" them. scale: layer -> factor on the method's epsilon, 1 for
+    those not named; what comes to 1 or more is taken as a little less.
 
     Raises ValueError for inputs that do not fit, unknown or unsupported layers, NaN or Inf anywhere, and more memory.
     """
     method = named(method)[1]
     network = Network(
         model, inputs, layers, test,
-        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm, scale=scale,
     )  # fmt: skip
     return next(network.points(method, [method.epsilon], cascade))
 

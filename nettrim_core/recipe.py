@@ -25,7 +25,8 @@ PATCHES = 2000  # of a convolution, likewise
 @dataclass(frozen=True)
 class Recipe:
     """bundle: a sample's name or a path; layers: which to prune; cascade: its rules, None for parallel;
-    samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution."""
+    samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution;
+    scale: (layer, factor on epsilon) of the layers whose factor is not 1."""
 
     bundle: str
     layers: tuple[str, ...]
@@ -33,26 +34,38 @@ class Recipe:
     samples: int = SAMPLES
     seed: int = 0
     patches: int = PATCHES
+    scale: tuple[tuple[str, float], ...] = ()
 
     def key(self) -> str:
         """Canonical text: equal recipes have equal keys."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Plain data; without a scale there is no entry for it."""
+        data = dataclasses.asdict(self)
+        if not self.scale:
+            del data["scale"]
+        return data
+
+    @property
+    def context(self) -> str:
+        """What a layer's result in parallel depends on beside the layer, the method and the bundle's content."""
+        return json.dumps([self.samples, self.seed, self.patches])
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Recipe:
         cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
         counts = (int(data[name]) for name in ("samples", "seed", "patches"))
-        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, *counts)
+        scale = tuple((str(name), float(factor)) for name, factor in data.get("scale", ()))
+        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, *counts, scale)
 
     def network(self, bundle: Bundle) -> Network:
         """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""
         inputs = bundle.calibration_sample(self.samples, self.seed)
         return Network(
-            bundle.model, inputs, list(self.layers), bundle.validation, seed=self.seed, max_patches=self.patches
-        )
+            bundle.model, inputs, list(self.layers), bundle.validation,
+            seed=self.seed, max_patches=self.patches, scale=dict(self.scale),
+        )  # fmt: skip
 
 
 def method_key(name: str, method: Method) -> str:

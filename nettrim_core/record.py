@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import zipfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nettrim_core.layers import weights_of
 from nettrim_core.recipe import Recipe, settings_key
 from nettrim_core.report import Report
 
+SUBSET = ("network", "layers", "regions")  # what is kept of a subset of layers
 REGION_SIDE = 96  # cells along each side of a map of decision regions
 
 
@@ -50,17 +50,17 @@ class Point:
         bits = np.unpackbits(self.masks[layer], count=entry.inputs * entry.outputs)
         return bits.reshape(entry.inputs, entry.outputs).astype(bool)
 
-    def to_json(self) -> str:
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that JSON can carry."""
         masks = {name: base64.b64encode(bits.tobytes()).decode() for name, bits in self.masks.items()}
         regions = None if self.regions is None else base64.b64encode(self.regions.tobytes()).decode()
-        data = {
+        return {
             "method": self.method,
             "epsilon": self.epsilon,
             "report": self.report.to_dict(),
             "masks": masks,
             "regions": regions,
         }
-        return json.dumps(data, allow_nan=False)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Point:
@@ -106,29 +106,49 @@ def decision_regions(model: nn.Module, bundle: Bundle) -> np.ndarray | None:
     return classes.to(torch.uint8).numpy().reshape(REGION_SIDE, REGION_SIDE)
 
 
-def save_points(path: Path, recipe: Recipe, fingerprint: str, points: Iterable[Point]) -> None:
-    """Write the points of one recipe; ``fingerprint`` is the bundle's."""
-    points = list(points)
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A file of points. subsets: the figures of fewer layers, by layers: see :mod:`nettrim_core.subsets`."""
+
+    recipe: Recipe
+    points: list[Point]
+    subsets: dict[tuple[str, ...], dict[str, np.ndarray]]
+
+
+def save_points(path: Path, fingerprint: str, stored: Stored) -> None:
+    """Write the points of one recipe; ``fingerprint`` is the bundle's. Masks are written as what changed since the one
+    of the next smaller epsilon, which is little."""
+    points = sorted(stored.points, key=lambda point: (point.method, point.epsilon))
     header = {
-        "recipe": recipe.to_dict(),
+        "recipe": stored.recipe.to_dict(),
         "fingerprint": fingerprint,
         "points": [{"method": p.method, "epsilon": p.epsilon, "report": p.report.to_dict()} for p in points],
+        "subsets": [list(part) for part in stored.subsets],
     }
-    arrays = {f"mask_{name}": np.stack([p.masks[name] for p in points]) for name in points[0].masks}
+    curves = [p.method for p in points]
+    arrays = {f"mask_{name}": _changes(np.stack([p.masks[name] for p in points]), curves) for name in points[0].masks}
     if points[0].regions is not None:
         arrays["regions"] = np.stack([p.regions for p in points if p.regions is not None])
+    order = [stored.points.index(point) for point in points]
+    for i, found in enumerate(stored.subsets.values()):
+        arrays |= {f"subset_{i}_{name}": values[order] for name, values in found.items()}
     text = np.frombuffer(json.dumps(header, allow_nan=False).encode(), np.uint8)
     np.savez_compressed(path, allow_pickle=False, header=text, **arrays)
 
 
-def load_points(path: Path, fingerprint: str) -> tuple[Recipe, list[Point]]:
-    """The recipe and points of a file, or ValueError if it is damaged or belongs to other weights or data."""
+def load_points(path: Path, fingerprint: str) -> Stored:
+    """What a file holds, or ValueError if it is damaged or belongs to other weights or data."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["fingerprint"] != fingerprint:
                 raise ValueError("it was made for other weights or data; compute it again")
-            masks = {key.removeprefix("mask_"): arrays[key] for key in arrays.files if key.startswith("mask_")}
+            curves = [entry["method"] for entry in header["points"]]
+            masks = {
+                key.removeprefix("mask_"): _changed(arrays[key], curves)
+                for key in arrays.files
+                if key.startswith("mask_")
+            }
             regions = arrays["regions"] if "regions" in arrays.files else None
             points = [
                 Point(
@@ -140,6 +160,30 @@ def load_points(path: Path, fingerprint: str) -> tuple[Recipe, list[Point]]:
                 )
                 for i, entry in enumerate(header["points"])
             ]
-            return Recipe.from_dict(header["recipe"]), points
+            subsets = {
+                tuple(part): {
+                    name: arrays[f"subset_{i}_{name}"] for name in SUBSET if f"subset_{i}_{name}" in arrays.files
+                }
+                for i, part in enumerate(header["subsets"])
+            }
+            return Stored(Recipe.from_dict(header["recipe"]), points, subsets)
     except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be used as a stored sweep: {error}") from error
+
+
+def _changes(bits: np.ndarray, curves: list[str]) -> np.ndarray:
+    """Each row as what differs from the one before on the same curve."""
+    changes = bits.copy()
+    for i in range(1, len(bits)):
+        if curves[i] == curves[i - 1]:
+            changes[i] = bits[i] ^ bits[i - 1]
+    return changes
+
+
+def _changed(changes: np.ndarray, curves: list[str]) -> np.ndarray:
+    """The rows that :func:`_changes` was given."""
+    bits = changes.copy()
+    for i in range(1, len(bits)):
+        if curves[i] == curves[i - 1]:
+            bits[i] ^= bits[i - 1]
+    return bits

@@ -27,6 +27,7 @@ class LayerReport:
     discrepancy_kept: where batch norms were re-estimated after pruning, the discrepancy before that, which is the one
         that was promised; ``discrepancy`` is then the one after it.
     memory: bytes that the method stated, before it began, as its peak; None for methods that state none.
+    l1, l1_before: the sum of the weights' sizes, biases left out, after and before.
     columns, columns_total: samples (patches of a convolution) the problem used, and how many there are.
     """
 
@@ -58,6 +59,8 @@ class LayerReport:
     solved_to: float | None = None
     memory: float | None = None
     discrepancy_kept: float | None = None
+    l1: float | None = None
+    l1_before: float | None = None
 
     @property
     def sparsity(self) -> float:

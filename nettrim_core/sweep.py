@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -28,6 +28,7 @@ def sweep(
     seed: int = 0,
     memory_limit: float = MEMORY_LIMIT,
     batchnorm: str = "reestimate",
+    scale: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[str, float, nn.Module, Report]]:
     """Yield (method name, epsilon, pruned model, report) as they finish: method by method, epsilons in their order.
 
@@ -41,7 +42,7 @@ def sweep(
             dataclasses.replace(method, epsilon=epsilon)
     network = Network(
         model, inputs, layers, test,
-        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm,
+        max_patches=max_patches, seed=seed, memory_limit=memory_limit, batchnorm=batchnorm, scale=scale,
     )  # fmt: skip
     return (
         (name, epsilon, pruned, report)

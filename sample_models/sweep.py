@@ -2,7 +2,8 @@
 
 For every bundle, all layers, the methods of STORED, the knob's 25 epsilons, parallel and cascade, with the default
 settings; written beside the bundle as sweep_parallel.npz and sweep_cascade.npz, from which the first page starts at
-once (but see NOT_STORED).
+once (but see NOT_STORED). In parallel the accuracies of every part of the layers too, where those are few: a layer is
+then taken out or put back at once.
 """
 
 from __future__ import annotations
@@ -10,19 +11,37 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import replace
+from typing import Any
 
 import torch
 
 from nettrim_core import Cascade, load_bundle, sample_names
-from nettrim_core.bundle import SAMPLE_MODELS
+from nettrim_core.bundle import SAMPLE_MODELS, Bundle
 from nettrim_core.capture import anatomy
 from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, coarse_to_fine
-from nettrim_core.record import save_points
-from nettrim_core.worker import solve
+from nettrim_core.record import Point, Stored, save_points
+from nettrim_core.subsets import figures, subsets
+from nettrim_core.tasks.sweeps import solve
+from nettrim_core.workbench import Workbench
 
 STORED = ("nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit")  # the page solves the other methods when asked
 # all bundles together are to stay below 20 MB, and a sweep below a quarter of an hour; the page solves these when asked
 NOT_STORED = {("lenet_5", "cascade"), ("resnet_small", "cascade")}
+
+
+FEW = 5  # layers, of which there are 30 parts
+
+
+def final(recipe: Recipe, curves: list[dict[str, Any]], bundle: Bundle, bench: Workbench) -> list[Point]:
+    solved = solve(recipe, curves, bundle, known=bench.known(recipe))
+    return [point for point in solved if not point.report.rough]
+
+
+def in_order(points: list[Point], found: list[Point]) -> list[Point]:
+    """The points of the same methods and epsilons as ``points``."""
+    by_key = {point.key: point for point in found}
+    return [by_key[point.key] for point in points]
 
 
 def main() -> None:
@@ -42,9 +61,15 @@ def main() -> None:
             samples = min(SAMPLES, len(bundle.calibration))
             recipe = Recipe(name, layers, rules, samples)
             started = time.perf_counter()
-            points = [point for point in solve(recipe, curves, bundle) if not point.report.rough]
+            bench = Workbench()
+            points = final(recipe, curves, bundle, bench)
+            few = mode == "parallel" and len(layers) <= FEW
+            parts = {
+                part: figures(layers, in_order(points, final(replace(recipe, layers=part), curves, bundle, bench)))
+                for part in (subsets(layers) if few else [])
+            }
             path = SAMPLE_MODELS / name / f"sweep_{mode}.npz"
-            save_points(path, recipe, bundle.fingerprint, points)
+            save_points(path, bundle.fingerprint, Stored(recipe, points, parts))
             uncertified = sum(not point.report.converged for point in points)
             print(f"{path.name} of {name}: {len(points)} points, {uncertified} not converged, "
                   f"{time.perf_counter() - started:.0f} s, {path.stat().st_size / 1e6:.1f} MB", flush=True)  # fmt: skip

@@ -33,6 +33,7 @@ KNOW_NETWORKS = {
     "bundle",
     "export",
     "record",
+    "workbench",
 }
 # what a method may build on
 UNDER_METHODS = {

@@ -112,7 +112,7 @@ def test_one_threshold_serves_all_layers_and_is_the_largest_within_every_radius(
     method = Magnitude(overall=True)
     problems = [network.problem(target) for target in network.selected]
     everything = torch.cat([problem.W.abs().flatten() for problem in problems]).sort().values
-    for epsilon, results in zip((0.3, 0.05), method.paths(problems, (0.3, 0.05)), strict=True):
+    for epsilon, results in zip((0.3, 0.05), method.paths(problems, [(0.3, 0.05)] * len(problems)), strict=True):
         kept = torch.cat([r.U[r.U != 0].abs() for r in results])
         gone = torch.cat([p.W[r.U == 0].abs() for p, r in zip(problems, results, strict=True)])
         assert float(gone.max()) < float(kept.min())

@@ -12,8 +12,9 @@ import pytest
 from nettrim_core import METHODS, load_bundle, sample_names, sweep
 from nettrim_core.jobs import Job, Pool, Status
 from nettrim_core.recipe import Recipe
-from nettrim_core.record import Point, load_points, save_points
-from nettrim_core.worker import serve, solve
+from nettrim_core.record import Point, Stored, load_points, save_points
+from nettrim_core.tasks.sweeps import solve
+from nettrim_core.worker import serve
 
 RECIPE = Recipe("digits_mlp", ("fc2", "fc3"), samples=300)
 CURVES = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]} for name in ("nettrim", "lobs")]
@@ -34,7 +35,7 @@ def wait(until: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def sweep_job(answers: list[dict[str, Any]], recipe: Recipe = RECIPE, curves: list[dict[str, Any]] = CURVES) -> Job:
-    request = {"recipe": recipe.to_dict(), "curves": curves}
+    request = {"task": "sweep", "sweeps": [{"recipe": recipe.to_dict(), "curves": curves}]}
     return Job(request, sum(len(c["epsilons"]) for c in curves), answers.append)
 
 
@@ -142,14 +143,14 @@ def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
     ],
 )
 def test_requests_that_cannot_be_met_are_answered(change: dict[str, Any], says: str) -> None:
-    request = {"recipe": RECIPE.to_dict(), "curves": CURVES} | change
+    request = {"task": "sweep", "sweeps": [{"recipe": RECIPE.to_dict(), "curves": CURVES} | change]}
     (answer,) = list(serve([json.dumps(request)]))
     assert says in json.loads(answer)["error"]
 
 
 def test_the_second_solver_agrees_on_a_real_layer() -> None:
     settings = {"tol": 1e-3, "epsilon": 0.2}
-    request = {"recipe": RECIPE.to_dict(), "check": {"layer": "fc3", "settings": settings}}
+    request = {"task": "check", "recipe": RECIPE.to_dict(), "layer": "fc3", "settings": settings}
     answer = json.loads(next(serve([json.dumps(request)])))
     assert answer["objective"] == pytest.approx(answer["reference"], rel=1e-4)
     assert answer["bound"] <= answer["reference"] * (1 + 1e-6)
@@ -160,10 +161,10 @@ def test_points_survive_a_file(tmp_path, name: str) -> None:
     bundle = load_bundle(name)
     recipe = Recipe(name, ("fc2", "fc3"), samples=200)
     points = list(solve(recipe, [{"method": "magnitude", "settings": {}, "epsilons": [0.5, 0.2]}], bundle))
-    save_points(tmp_path / "sweep.npz", recipe, bundle.fingerprint, points)
-    again_recipe, again = load_points(tmp_path / "sweep.npz", bundle.fingerprint)
-    assert again_recipe == recipe
-    for a, b in zip(points, again, strict=True):
+    save_points(tmp_path / "sweep.npz", bundle.fingerprint, Stored(recipe, points, {}))
+    again = load_points(tmp_path / "sweep.npz", bundle.fingerprint)
+    assert again.recipe == recipe
+    for a, b in zip(sorted(points, key=lambda point: point.epsilon), again.points, strict=True):
         assert (a.key, a.report) == (b.key, b.report)
         assert (a.mask("fc3") == b.mask("fc3")).all()
         assert (a.regions is None) == (b.regions is None) == (name != "spirals")
@@ -182,11 +183,13 @@ def test_stored_sweeps_belong_to_their_bundles_and_repeat(name: str) -> None:
     from nettrim_core.recipe import EPSILONS
 
     bundle = load_bundle(name)
-    recipe, points = load_points(SAMPLE_MODELS / name / "sweep_parallel.npz", bundle.fingerprint)
+    stored = load_points(SAMPLE_MODELS / name / "sweep_parallel.npz", bundle.fingerprint)
+    recipe, points = stored.recipe, stored.points
     methods = {p.method for p in points}
     assert {"nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit"} <= methods <= set(METHODS)
     assert {(p.method, p.epsilon) for p in points} == {(m, e) for m in methods for e in EPSILONS}
     (again,) = solve(recipe, [{"method": "lobs", "settings": {}, "epsilons": [EPSILONS[15]]}], bundle)
-    stored = next(p for p in points if p.key == again.key)
-    assert again.report.sparsity == pytest.approx(stored.report.sparsity, abs=1e-3)
-    assert again.report.accuracy == pytest.approx(stored.report.accuracy, abs=5e-3)
+    before = next(p for p in points if p.key == again.key)
+    assert again.report.sparsity == pytest.approx(before.report.sparsity, abs=1e-3)
+    assert again.report.accuracy == pytest.approx(before.report.accuracy, abs=5e-3)
+    assert all(set(part) < set(recipe.layers) for part in stored.subsets)

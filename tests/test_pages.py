@@ -19,7 +19,7 @@ from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS, NetTrim
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point
-from nettrim_core.worker import solve
+from nettrim_core.tasks.sweeps import solve
 from pages import common, pictures, words
 from pages.state import Choice
 

@@ -12,7 +12,7 @@ import pytest
 import nettrim_core
 from nettrim_core import EPSILONS, METHODS, load_bundle, prune
 from nettrim_core.recipe import coarse_to_fine
-from nettrim_core.worker import solve
+from nettrim_core.tasks.sweeps import solve
 from pages import snippets
 from pages.state import Choice
 

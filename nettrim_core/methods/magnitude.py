@@ -42,8 +42,10 @@ class Magnitude(RankedMethod):
             return Ranking(position, lambda keep: W * keep, counts)
         return Ranking(position, by_group([LeastSquares(block, self.damping) for block in problem.blocks]), counts)
 
-    def paths(self, problems: Sequence[LayerProblem], epsilons: Sequence[float]) -> Iterator[list[LayerResult]]:
-        """Per epsilon the result of every layer; ``overall``, those below the largest common threshold at which every
+    def paths(
+        self, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
+    ) -> Iterator[list[LayerResult]]:
+        """Step by step the result of every layer; ``overall``, those below the largest common threshold at which every
         layer keeps within its own radius."""
         if not self.overall:
             yield from super().paths(problems, epsilons)
@@ -51,12 +53,13 @@ class Magnitude(RankedMethod):
         sizes = [problem.W.abs().double().flatten().sort().values for problem in problems]
         thresholds = torch.cat(sizes).unique()  # sorted
         rankings = [self.rank(problem) for problem in problems]
-        for epsilon in epsilons:
+        for own in zip(*epsilons, strict=True):
             started = time.perf_counter()
-            dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
+            for epsilon in own:
+                dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
             searches = [
                 Search(problem, ranking, response_set(problem, epsilon))
-                for problem, ranking in zip(problems, rankings, strict=True)
+                for problem, ranking, epsilon in zip(problems, rankings, own, strict=True)
             ]
 
             def counts(place: int) -> list[int]:
@@ -70,10 +73,13 @@ class Magnitude(RankedMethod):
 
             found = counts(sparsest(worst, len(thresholds), 1.0))
             seconds = (time.perf_counter() - started) / len(problems)
-            yield [search.result(count, epsilon, seconds) for search, count in zip(searches, found, strict=True)]
+            yield [
+                search.result(count, epsilon, seconds)
+                for search, count, epsilon in zip(searches, found, own, strict=True)
+            ]
 
     def refines(
-        self, problems: Sequence[LayerProblem], epsilons: Sequence[float]
+        self, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
     ) -> Iterator[tuple[int, list[LayerResult]]]:
         """(index, the result of every layer): there is nothing coarser."""
         yield from enumerate(self.paths(problems, epsilons))
