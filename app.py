@@ -39,8 +39,12 @@ async def plotly_js(_: Request) -> Response:
 
 if get_script_run_ctx(suppress_warning=True) is None:
     import nettrim_core  # noqa: F401  (torch takes seconds to import: before the first visitor, not for them)
+    from pages import blobs
 
-    app = st.App("pages/_main.py", routes=[Route("/vendor/plotly.min.js", plotly_js)])
+    app = st.App(
+        "pages/_main.py",
+        routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
+    )
     if __name__ == "__main__":
         app.run()
 else:

@@ -55,9 +55,9 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Recipe:
         cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
-        counts = (int(data[name]) for name in ("samples", "seed", "patches"))
+        samples, seed, patches = (int(data[name]) for name in ("samples", "seed", "patches"))
         scale = tuple((str(name), float(factor)) for name, factor in data.get("scale", ()))
-        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, *counts, scale)
+        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, samples, seed, patches, scale)
 
     def network(self, bundle: Bundle) -> Network:
         """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""

@@ -9,8 +9,8 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
-st.set_page_config(page_title="Net-Trim studio", page_icon="✂️", layout="centered")
-st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; }</style>")
+st.set_page_config(page_title="Net-Trim studio", page_icon="✂️", layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; max-width: 1320px; }</style>")
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),

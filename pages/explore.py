@@ -8,437 +8,299 @@ from typing import Any
 
 import streamlit as st
 
-from nettrim_core.bundle import Bundle, sample_names
-from nettrim_core.jobs import Job, Status
-from nettrim_core.methods import METHODS
-from nettrim_core.recipe import EPSILONS, coarse_to_fine
-from nettrim_core.record import Point, decision_regions
+from nettrim_core.record import Point
 from nettrim_core.reference import small_enough
-from pages import common, pictures, snippets, words
-from pages.knob import knob
-from pages.state import EPSILON_RANGE, MODES, PATCHES_RANGE, Choice, Facts, setting_fields
+from pages import curves, drawing, frame, pins, session, snippets, stage, store, tables, words, work
+from pages.axes import X_AXES, Y_AXES
+from pages.curves import Stop
+from pages.matching import Place, places
+from pages.state import EPSILON_RANGE, PRESETS, Choice, knobs, setting_fields
 
 STALE = 2.0  # seconds in which a browser may still send the number that the knob has left
-POLL = 0.5  # seconds between looks at a running sweep
-session = st.session_state
+INTRO = (
+    "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, relative "
+    "to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
+)
+STYLE = """<style>
+@media (min-width: 1100px) { .st-key-stage > div > div > .stColumn:first-child, .st-key-stage .stColumn:first-child
+  { position: sticky; top: 4rem; align-self: flex-start; } }
+.st-key-stage .stColumn .stColumn { position: static; }
+</style>"""
+state = st.session_state
 
 
 def main() -> None:
-    choice = common.current_choice()
-    bundle = common.bundle_of(choice.model)
-    store = common.points()
-    store.read_stored(bundle)
-    st.title("How much can we trim?")
-    st.markdown(
-        "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, "
-        "relative to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
-    )
-    common.show_notices()
-    with st.container(key="model"):
-        choice = choose_network(choice)
-    start_missing(choice, bundle)
-    session["polling"] = common.visit().busy
-    results = st.fragment(show_results, run_every=POLL if session["polling"] else None)
-    results()
+    choice = frame.top("How much can we trim?", INTRO)
+    store.points().read_stored(store.bundle_of(choice.model))
+    st.html(STYLE)
+    if not frame.ready(choice):
+        return
+    solve(choice)
+    work.live(show)
 
 
-def choose_network(choice: Choice) -> Choice:
-    """The controls of what is pruned and how; they write to the choice in their callbacks."""
-    facts = common.facts_of(choice.model)
-    session["w_model"], session["w_mode"] = choice.model, choice.mode
-    session["w_layers"], session["w_methods"] = list(choice.layers), list(choice.methods)
-    left, right, more = st.columns([4, 3, 2], vertical_alignment="bottom")
-    titles = {name: common.bundle_of(name).title for name in sample_names()}
-    left.selectbox("Model", sample_names(), format_func=titles.__getitem__, key="w_model", on_change=picked_model)
-    right.segmented_control(
-        "Layers are pruned",
-        MODES,
-        format_func={"parallel": "in parallel", "cascade": "as a cascade"}.__getitem__,
-        key="w_mode",
-        required=True,
-        on_change=picked,
-        args=("mode",),
-        help="In parallel: each layer on the dense network's signals, on its own. As a cascade: in order, each on the "
-        "signals of the network pruned so far; epsilon then sets the first layer, and later ones follow the error "
-        "already made.",
-    )
-    with st.container(horizontal=True, gap="medium"):
-        st.pills(
-            "Layers",
-            facts.layers,
-            selection_mode="multi",
-            key="w_layers",
-            wrap=True,
-            on_change=picked,
-            args=("layers",),
-        )
-        st.multiselect(
-            "Methods",
-            list(METHODS),
-            format_func=common.title_of,
-            key="w_methods",
-            placeholder="Pick methods to compare",
-            width=440,
-            on_change=picked,
-            args=("methods",),
-        )
-    with more.popover("Settings", width="stretch"):
-        settings_form(choice, facts)
-        st.markdown(common.bundle_of(choice.model).card.replace("# ", "#### ", 1))
-    return choice
+class Results:
+    """What the page shows in one state: the knob's stops, every method's points there, and where each stands."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice, self.bundle = choice, store.bundle_of(choice.model)
+        self.rows = store.facts_of(choice.model).rows
+        self.typed = typed(choice)
+        self.stops: list[Stop] = curves.stops_of(choice, self.rows, self.typed)
+        self.here = curves.place_of(choice, self.stops)
+        self.found = curves.gather(choice.methods, self.stops, self.get)
+        self.x, self.y = X_AXES[choice.view.x], Y_AXES[choice.view.y]
+        self.places: dict[str, list[Place | None]] = places(self.found, choice.view.match, self.x, self.y)
+        leads = choice.methods if choice.view.match == "epsilon" else choice.methods[:1]
+        self.near = {name: drawing.near(self.places[name], name in leads) for name in choice.methods}
+
+    def get(self, recipe: Any, curve: str, epsilon: float) -> Point | None:
+        return store.points().get(self.bundle, recipe, curve, epsilon)
+
+    @property
+    def shown(self) -> list[Point]:
+        """Each method's point where the knob is."""
+        at = ((name, self.near[name][self.here]) for name in self.choice.methods)
+        points = (None if i is None else self.found[name][i] for name, i in at)
+        return [point for point in points if point is not None]
+
+    @property
+    def standing(self) -> dict[str, Place | None]:
+        return {name: found[self.here] for name, found in self.places.items()}
 
 
-def settings_form(choice: Choice, facts: Facts) -> None:
-    """Calibration, seed, and every setting of the chosen methods, from the settings' own ranges and help."""
-    columns = st.columns(2)
-    session["w_n"], session["w_seed"] = choice.n, choice.seed
-    columns[0].number_input(
-        "Calibration samples", 1, facts.rows, step=100, key="w_n", on_change=picked, args=("n",),
-        help="Training inputs the layers' responses are measured on. No labels are used.",
+def typed(choice: Choice) -> list[float]:
+    """The epsilons that this visitor asked for by hand, this one among them."""
+    values: set[float] = state.setdefault("typed", set())
+    values.add(choice.eps)
+    return sorted(values)
+
+
+def solve(choice: Choice) -> None:
+    """Start solving what this state lacks, unless it was stopped by hand; leave work for another state."""
+    results_get = Results(choice)
+    states = curves.wanted(choice, results_get.rows, results_get.typed)
+    key, here = curves.work_key(states), work.visit()
+    if here.busy and here.key not in (key, check_key(choice)):
+        here.stop()
+    if not here.busy and here.wants(key):
+        start(choice, states)
+
+
+def start(choice: Choice, states: list[tuple[Choice, str]] | None = None) -> None:
+    results = Results(choice)
+    states = states or curves.wanted(choice, results.rows, results.typed)
+    sweeps = curves.missing(states, results.get)
+    if not sweeps:
+        return
+    recipes = [curves.Recipe.from_dict(sweep["recipe"]) for sweep in sweeps]
+    points, bundle = store.points(), results.bundle
+
+    def take(answer: dict[str, Any]) -> None:
+        points.add(bundle, recipes[answer["sweep"]], Point.from_dict(answer["point"]))
+
+    work.visit().start(curves.work_key(states), {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)
+
+
+def show() -> None:
+    """Everything that follows the knob; also what is looked at again while something is solved."""
+    choice = session.current_choice()
+    if not frame.ready(choice):
+        return
+    solve(choice)
+    results = Results(choice)
+    cells = frame.Cells(choice, "How much can we trim")
+    with st.container(key="stage"):
+        left, right = st.columns(2, gap="large")
+    with left, cells.cell("curves", words.knob_title(choice), code=snippets.curves(choice)):
+        progress(choice, results)
+        show_knob(results)
+        tools(choice)
+        options(choice)
+    with right:
+        show_pictures(cells, results)
+    if choice.grid:
+        show_grid(cells, results)
+    text = words.story(results.shown, results.standing, choice)
+    with cells.cell("sentence", "In words", text, snippets.at_epsilon(choice)):
+        pass
+    if results.shown:
+        show_layers(cells, results)
+    cells.offer()
+
+
+def progress(choice: Choice, results: Results) -> None:
+    states = curves.wanted(choice, results.rows, results.typed)
+    key = curves.work_key(states)
+    left = curves.count(curves.missing(states, results.get))
+    if not left:
+        return
+    job = work.visit().job(key)
+    total = max(job.total if job else left, left)
+    work.show_progress(
+        key, f"Solving: {total - left} of {total} points are final; the knob works meanwhile",
+        lambda: start(choice), (total - left) / total,
     )  # fmt: skip
-    columns[1].number_input("Seed of their choice", 0, 2**31 - 1, key="w_seed", on_change=picked, args=("seed",))
-    if facts.convolutions:
-        session["w_patches"] = choice.patches
-        columns[0].number_input(
-            "Patches of a convolution", *PATCHES_RANGE, step=500, key="w_patches", on_change=picked, args=("patches",),
-            help="At most so many of the places where a filter looks are used, drawn with the seed. With fewer than "
-            "there are, a bound on the error is an estimate, and says so.",
-        )  # fmt: skip
-    if "nettrim" in choice.methods:
-        st.markdown(words.memory(common.memory_of(choice.model, choice.n, choice.patches), choice.layers))
-    owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
-    shown = [(name, f) for name, f in setting_fields().items() if name.split(".")[0] in owners]
-    for i, (name, f) in enumerate(shown):
-        setting_widget(columns[(i + facts.convolutions) % 2], name, f, choice.settings.get(name, f.default))
 
 
-def setting_widget(place: Any, name: str, f: dataclasses.Field[Any], value: Any) -> None:
-    """A list for a choice, a switch for a bool, a number for a number."""
-    owner, kind = name.split(".")[0], type(f.default)
-    label = f"{'Cascade' if owner == 'cascade' else common.title_of(owner)}: {f.name}"
-    session[f"w_{name}"] = kind(value)
-    shared = {"key": f"w_{name}", "help": f.metadata["help"], "on_change": picked_setting, "args": (name,)}
-    if kind is str:
-        place.selectbox(label, f.metadata["options"], **shared)
-    elif kind is bool:
-        place.toggle(label, **shared)
-    else:
-        low, high = kind(f.metadata["low"]), kind(f.metadata["high"])
-        step, shape = (1, "%d") if kind is int else (value / 10, "%g")
-        place.number_input(label, low, high, step=step, format=shape, **shared)
+def show_knob(results: Results) -> None:
+    choice = results.choice
+    stage.knob(drawing.knob(choice, results.stops, results.here, results.found, results.places), released)
+    marks = [drawing.quality(p) for found in results.found.values() for p in found if p is not None]
+    validation = len(results.bundle.validation[1])
+    st.markdown(words.chart_note(choice, validation, marks))
 
 
-def picked(name: str) -> None:
-    value = session[f"w_{name}"]
-    if isinstance(value, list):
-        order = common.facts_of(session["choice"].model).layers if name == "layers" else list(METHODS)
-        value = tuple(entry for entry in order if entry in value)
-    common.choose(dataclasses.replace(session["choice"], **{name: value}))
-
-
-def picked_model() -> None:
-    model = session["w_model"]
-    common.choose(session["choice"].with_model(model, common.facts_of(model)))
-
-
-def picked_setting(name: str) -> None:
-    common.choose(session["choice"].with_setting(name, session[f"w_{name}"]))
-
-
-def picked_epsilon() -> None:
-    """The knob was released."""
-    if (epsilon := session["knob"].get("eps")) is not None:
-        session["knob_left"] = session["choice"].eps, time.monotonic()
-        common.choose(dataclasses.replace(session["choice"], eps=float(epsilon)))
+def released() -> None:
+    """The knob was released at one of its stops."""
+    choice, at = state["choice"], state["knob"].get("at")
+    if at is None:
+        return
+    stops = curves.stops_of(choice, store.facts_of(choice.model).rows, typed(choice))
+    if 0 <= at < len(stops):
+        state["knob_left"] = choice.eps, time.monotonic()
+        session.choose(stops[at].choice)
 
 
 def typed_epsilon() -> None:
     """The number was changed. Not by hand where it is the one that the knob has just left: a click sends the state of
     every widget, and the browser's number follows the knob a moment later."""
-    left, when = session.get("knob_left", (None, 0.0))
-    if session["w_eps"] == left and time.monotonic() - when < STALE:
+    left, when = state.get("knob_left", (None, 0.0))
+    if state["w_eps"] == left and time.monotonic() - when < STALE:
         return
-    common.choose(dataclasses.replace(session["choice"], eps=float(f"{session['w_eps']:.6g}")))
+    session.change(eps=float(f"{state['w_eps']:.6g}"))
 
 
-def epsilons_of(choice: Choice) -> list[float]:
-    """The knob's stops: the grid and every value this visitor typed."""
-    typed: set[float] = session.setdefault("typed", set())
-    if choice.eps not in EPSILONS:
-        typed.add(choice.eps)
-    return sorted({*EPSILONS, *typed})
+def tools(choice: Choice) -> None:
+    """Presets, undo, reset, pin, and the exact value."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        if frame.shown(choice, "presets"):
+            for name, epsilon in PRESETS.items():
+                st.button(
+                    name, key=f"preset_{name}", on_click=session.change, kwargs={"eps": epsilon},
+                    help=f"Set epsilon to {epsilon:g}.",
+                )  # fmt: skip
+        state["w_eps"] = choice.eps
+        st.number_input(
+            "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=150,
+            help="Any value from 0.001 to 0.999; one that is not on the knob is solved for and added to it.",
+        )  # fmt: skip
+    with st.container(horizontal=True, gap="small"):
+        st.button("Undo", key="undo", shortcut="U", on_click=session.undo, disabled=not state.get("history"),
+                  help="Back to the state before.")  # fmt: skip
+        st.button("Reset", key="reset", on_click=session.reset, help="Everything as usual for this network.")
+        pins.button(choice)
 
 
-def gather(choice: Choice, bundle: Bundle) -> dict[str, list[Point | None]]:
-    """Method -> its point at every stop of the knob."""
-    epsilons, recipe = epsilons_of(choice), choice.recipe()
-    return {
-        name: common.points().get(bundle, recipe, common.curve_key(choice, name), epsilons) for name in choice.methods
-    }
-
-
-def unfinished(point: Point | None) -> bool:
-    return point is None or point.report.rough
-
-
-def missing(choice: Choice, bundle: Bundle) -> list[dict[str, Any]]:
-    """The curves still to solve, as a job has them: a typed value first, then coarse to fine."""
-    epsilons = epsilons_of(choice)
-    curves = []
-    for name, found in gather(choice, bundle).items():
-        unsolved = {epsilon for epsilon, point in zip(epsilons, found, strict=True) if unfinished(point)}
-        left = [e for e in (choice.eps,) if e in unsolved and e not in EPSILONS]
-        left += coarse_to_fine(unsolved - set(left))
-        if left:
-            curves.append({"method": name, "settings": common.settings_of_curve(choice, name), "epsilons": left})
-    return curves
-
-
-def work_key(choice: Choice) -> str:
-    """What a sweep in this state is about: moving the knob among its stops is the same work."""
-    return repr(
-        (choice.recipe().key(), [common.curve_key(choice, name) for name in choice.methods], epsilons_of(choice))
-    )
-
-
-def start_missing(choice: Choice, bundle: Bundle) -> None:
-    """Start solving what this state lacks, unless it was stopped by hand; leave work for another state."""
-    visit, key = common.visit(), work_key(choice)
-    if visit.busy and visit.job_key not in (key, check_key(choice)):
-        visit.stop()
-    if visit.busy or not choice.layers or not choice.methods or key in visit.stopped:
+def options(choice: Choice) -> None:
+    """What the methods have in common, the axes, and what is on the knob."""
+    if not frame.shown(choice, "options"):
         return
-    failed = visit.job is not None and visit.job_key == key and visit.job.status is Status.FAILED
-    if not failed and (curves := missing(choice, bundle)):
-        visit.start(key, common.sweep_job(bundle, choice.recipe(), curves))
+    fields = setting_fields()
+    state["w_match"] = choice.view.match
+    st.segmented_control(
+        "Compare the methods at the same", fields["match"].metadata["options"], key="w_match", required=True,
+        format_func=words.MATCHES.__getitem__, on_change=frame.picked_setting, args=("match",),
+        help="At the same zeros or accuracy the first method leads, and the others stand on their curves where they "
+        "have what it has.",
+    )  # fmt: skip
+    with st.popover("Axes and knob"):
+        for name, label, titles in (("y", "Up the chart", words.Y_WORDS), ("x", "Along the chart", words.X_WORDS)):
+            state[f"w_{name}"] = getattr(choice.view, name)
+            st.selectbox(
+                label, fields[name].metadata["options"], key=f"w_{name}", format_func=titles.__getitem__,
+                on_change=frame.picked_setting, args=(name,), help=fields[name].metadata["help"].capitalize() + ".",
+            )  # fmt: skip
+        names = knobs(choice)
+        state["w_knob"], state["w_grid"] = choice.knob, choice.grid
+        st.selectbox(
+            "On the knob", names, key="w_knob", format_func=words.setting_title, on_change=frame.picked, args=("knob",),
+            help="Any number that the results depend on. Epsilon then stays where it is.",
+        )  # fmt: skip
+        st.selectbox(
+            "Beside it, on a grid", ["", *names], key="w_grid", on_change=frame.picked, args=("grid",),
+            format_func=lambda name: words.setting_title(name) if name else "nothing",
+            help="A second number: a heat map shows every pair of the two.",
+        )  # fmt: skip
 
 
-def show_results() -> None:
-    """Everything that follows the knob; also what is looked at again while a sweep runs."""
-    choice = common.current_choice()
-    bundle = common.bundle_of(choice.model)
-    if not choice.layers:
-        st.info("No layer is chosen. Pick at least one layer above.")
+def show_pictures(cells: frame.Cells, results: Results) -> None:
+    choice, bundle = results.choice, results.bundle
+    layer = choice.lens[0]
+    data = drawing.Pictures(choice, bundle, results.stops, results.here, results.near)
+    with cells.cell("mask", "What stays", "", snippets.mask(choice)):
+        if len(choice.layers) > 1:
+            state["w_layer"] = layer
+            st.segmented_control(
+                "Layer shown", choice.layers, key="w_layer", required=True, on_change=frame.picked, args=("layer",),
+                help="Whose weights the picture shows.",
+            )  # fmt: skip
+        stage.mask(data.mask(layer))
+        st.markdown(f"Every weight of {layer} is a cell: {data.words(layer)}. Coloured: kept. Plain: set to zero.")
+    with cells.cell("bars", "Layer by layer", words.BARS, snippets.at_epsilon(choice)):
+        stage.bars(data.bars())
+    seen = data.sight()
+    if seen is not None:
+        title, text, shown = seen
+        with cells.cell("sight", title, text, snippets.sight(choice)):
+            stage.sight(shown)
+
+
+def show_grid(cells: frame.Cells, results: Results) -> None:
+    choice = results.choice
+    with cells.cell("grid", "Two settings at once", words.grid_text(choice), snippets.grid(choice)):
+        stage.heat(drawing.heat(choice, results.rows, results.typed, results.get), picked_cell)
+
+
+def picked_cell() -> None:
+    choice, cell = state["choice"], state["heat"].get("cell")
+    rows = store.facts_of(choice.model).rows
+    if cell is None:
         return
-    if not choice.methods:
-        st.info("No method is chosen. Pick at least one method above.")
-        return
-    start_missing(choice, bundle)
-    if common.visit().busy != session["polling"]:
-        st.rerun()  # the page starts or stops looking again
-    found = gather(choice, bundle)
-    epsilons = epsilons_of(choice)
-    here = [point for points in found.values() if (point := points[epsilons.index(choice.eps)]) is not None]
-    with st.container(key="curves"):
-        show_curves(choice, epsilons, found, here)
-    with st.container(key="sentence"):
-        st.header("In words")
-        waiting = [common.title_of(name) for name in choice.methods if name not in {p.method for p in here}]
-        lines = [words.sentence(point) for point in here] + [f"**{name}** is not solved here yet." for name in waiting]
-        st.markdown("\n".join(f"- {line}" for line in lines))
-        if text := words.verdict(here):
-            st.markdown(text)
-        code(snippets.at_epsilon(choice), "python_sentence")
-    if not here:
-        return
-    with st.container(key="layers"):
-        st.header("Layer by layer")
-        st.markdown(
-            "How many weights of each layer are zero, and how much of its tolerance was used: the **discrepancy** is "
-            "the change of the layer's own response, relative to its size, beside what epsilon allows. The error in "
-            "the network adds up what earlier layers did; theory bounds it."
-        )
-        st.html(pictures.layer_table(here))
+    row, column = cell
+    stops, beside = curves.stops_of(choice, rows, typed(choice)), curves.grid_of(choice, rows)
+    if 0 <= row < len(beside) and 0 <= column < len(stops):
+        session.choose(beside[row].choice.moved(choice.knob, stops[column].value))
+
+
+def show_layers(cells: frame.Cells, results: Results) -> None:
+    choice, here = results.choice, results.shown
+    with cells.cell("layers", "What is proved, what was measured", words.PROOFS, snippets.at_epsilon(choice)):
+        st.html(tables.layers(here))
         if norms := words.batch_norms(here):
             st.markdown(norms)
         if remarks := words.remarks([p.report for p in here]):
             with st.expander(f"Remarks on the layers ({len(remarks)})", key="remarks"):
                 st.markdown("\n".join(f"- {remark}" for remark in remarks))
         show_checks(choice, here)
-        code(snippets.at_epsilon(choice), "python_layers")
-    show_sight(choice, bundle, here)
-
-
-def show_curves(choice: Choice, epsilons: list[float], found: dict[str, list[Point | None]], here: list[Point]) -> None:
-    st.header("The tolerance")
-    show_progress(choice)
-    any_point = next((p for points in found.values() for p in points if p is not None), None)
-    series = [
-        {
-            "name": common.title_of(name),
-            "style": list(METHODS).index(name),
-            "points": [None if p is None else [p.report.sparsity, p.report.accuracy, quality(p)] for p in points],
-        }
-        for name, points in found.items()
-    ]
-    knob(
-        epsilons,
-        series,
-        epsilon=choice.eps,
-        dense=None if any_point is None else any_point.report.accuracy_before,
-        alt="Accuracy over share of zeros. " + " ".join(words.sentence(p).replace("**", "") for p in here),
-        key="knob",
-        on_commit=picked_epsilon,
-    )
-    marks = [quality(p) for points in found.values() for p in points if p is not None]
-    session["w_eps"] = choice.eps
-    left, right = st.columns([2, 3], vertical_alignment="bottom")
-    left.number_input(
-        "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon,
-        help="Any value from 0.001 to 0.999; one that is not on the knob is solved for and added to it.",
-    )  # fmt: skip
-    validation = len(common.bundle_of(choice.model).validation[1])
-    note = f"Accuracy is on {validation:,} validation samples; test accuracy comes with the export."
-    if "rough" in marks:
-        note += f" Pale open markers, {marks.count('rough')} here, are early answers, not yet the certified ones."
-    if "open" in marks:
-        note += f" Open markers, {marks.count('open')} here, did not reach their tolerance."
-    right.markdown(note)
-    code(snippets.curves(choice), "python_curves")
-
-
-def quality(point: Point) -> str:
-    """How far a point can be trusted, as the knob draws it."""
-    if point.report.rough:
-        return "rough"
-    return "certified" if point.report.converged else "open"
-
-
-def show_progress(choice: Choice) -> None:
-    """The state of this visitor's sweep: progress and a way to stop it, or why it ended."""
-    visit = common.visit()
-    job = visit.job if visit.job_key == work_key(choice) else None
-    if job is not None and job.active:
-        ahead = common.pool().ahead_of(job)
-        done = max(job.total - left_to_solve(choice), 0)
-        text = (
-            f"Waiting for {ahead} other sweep{'s' * (ahead > 1)} on this server"
-            if ahead
-            else f"Solving: {done} of {job.total} points are final; the knob works meanwhile"
-        )
-        left, right = st.columns([4, 1], vertical_alignment="center")
-        left.progress(done / job.total, text=text)
-        right.button("Cancel", key="cancel", on_click=cancel, width="stretch")
-    elif work_key(choice) in visit.stopped:
-        offer_resume(choice)
-    elif job is not None and job.status is Status.FAILED:
-        st.error(f"The sweep stopped: {job.error}. What was solved stays. Change a setting, or resume.")
-        st.button("Resume", key="resume", on_click=resume)
-
-
-def left_to_solve(choice: Choice) -> int:
-    return sum(len(curve["epsilons"]) for curve in missing(choice, common.bundle_of(choice.model)))
-
-
-def offer_resume(choice: Choice) -> None:
-    if left := left_to_solve(choice):
-        columns = st.columns([4, 1], vertical_alignment="center")
-        columns[0].markdown(f"Stopped; {left} points are not solved. The knob works on those that are.")
-        columns[1].button("Resume", key="resume", on_click=resume, width="stretch")
-
-
-def cancel() -> None:
-    visit = common.visit()
-    visit.stopped.add(visit.job_key)
-    visit.stop()
-
-
-def resume() -> None:
-    visit, choice = common.visit(), session["choice"]
-    visit.stopped.discard(work_key(choice))
-    visit.job = None
-    start_missing(choice, common.bundle_of(choice.model))
+    with st.expander("The words and symbols", key="glossary"):
+        st.markdown(words.GLOSSARY)
 
 
 def show_checks(choice: Choice, here: list[Point]) -> None:
     """For layers small enough: Net-Trim beside the same program solved by a second solver."""
     point = next((p for p in here if p.method == "nettrim"), None)
-    small = (
-        []
-        if point is None
-        else [e.name for e in point.report.layers if small_enough(e.inputs + 1, e.outputs, e.columns)]
-    )
+    layers = [] if point is None else point.report.layers
+    small = [e.name for e in layers if small_enough(e.inputs + 1, e.outputs, e.columns)]
     if not small:
         return
     with st.container(horizontal=True):
         for layer in small:
             st.button(f"Check {layer} with CVXPY", key=f"check_{layer}", on_click=check, args=(choice, layer),
                       help="Solve the layer's Net-Trim program once more, by an interior-point method.")  # fmt: skip
-    key = check_key(choice)
-    if (answer := session.get("checks", {}).get(key)) is not None:
-        apart = abs(answer["objective"] - answer["reference"]) / max(answer["reference"], 1e-300)
-        st.markdown(
-            f"{answer['layer']} at ε = {choice.eps:g}: the sum of the weights' sizes is {answer['objective']:.6g} by "
-            f"Net-Trim's own solver and {answer['reference']:.6g} by CVXPY with Clarabel ({answer['status']}), "
-            f"{apart:.1e} apart. The certificate proves that it cannot be below {answer['bound']:.6g}."
-        )
-    elif (job := common.visit().job) is not None and common.visit().job_key == key:
-        st.markdown(
-            "Both solvers are at work …"
-            if job.active
-            else f"The check could not be made: {job.error or 'it was cancelled'}."
-        )
+    errand = work.visit().errands.get(check_key(choice))
+    if errand is not None:
+        st.markdown(words.check(errand.job, errand.answers, choice.eps))
 
 
 def check_key(choice: Choice) -> str:
-    return repr(("check", choice.recipe().key(), common.curve_key(choice, "nettrim"), choice.eps))
+    return repr(("check", choice.recipe().key(), curves.curve_key(choice, "nettrim"), choice.eps))
 
 
 def check(choice: Choice, layer: str) -> None:
-    settings = common.settings_of_curve(choice, "nettrim") | {"epsilon": choice.eps}
-    request = {"recipe": choice.recipe().to_dict(), "check": {"layer": layer, "settings": settings}}
-    key, checks = check_key(choice), session.setdefault("checks", {})
-    checks.pop(key, None)
-    common.visit().start(key, Job(request, 1, lambda answer: checks.__setitem__(key, answer)))
-
-
-def show_sight(choice: Choice, bundle: Bundle, here: list[Point]) -> None:
-    """What the first chosen layer still looks at, method beside method; for two inputs, the decision regions."""
-    dark = st.context.theme.type == "dark"
-    panels: list[tuple[str, Any, str]] = []
-    if here[0].regions is not None:
-        dense = dense_regions(choice.model)
-        panels = [
-            ("Dense network", pictures.region_map(dense, dense, dark), "the plane as the dense network divides it")
-        ]
-        for point in here:
-            assert point.regions is not None
-            changed = float((point.regions != dense).mean())
-            caption = f"{words.percent(changed)} of the plane changed class (full colour)"
-            panels.append((common.title_of(point.method), pictures.region_map(point.regions, dense, dark), caption))
-        title = "Where the classes lie"
-        text = "Each picture is the plane of the two inputs, coloured by the class the network gives it."
-    else:
-        shape = bundle.model.get_parameter(f"{choice.layers[0]}.weight").shape
-        for point in here:
-            drawn = pictures.usage_map(point, shape, dark)
-            if drawn is not None:
-                panels.append((common.title_of(point.method), *drawn))
-        title = f"What {choice.layers[0]} still looks at"
-        text = "The more weights of the layer are left at an input, the stronger its colour."
-    if not panels:
-        return
-    with st.container(key="sight"):
-        st.header(title)
-        st.markdown(text)
-        with st.container(horizontal=True):
-            for name, picture, caption in panels:
-                with st.container(width=200):
-                    st.markdown(f"**{name}**")
-                    st.image(picture, width="stretch", alt=f"{name}: {caption}")
-                    st.markdown(caption)
-        code(snippets.sight(choice), "python_sight")
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def dense_regions(model: str) -> Any:
-    bundle = common.bundle_of(model)
-    return decision_regions(bundle.model, bundle)
-
-
-def code(source: str, key: str) -> None:
-    with st.expander("The Python that makes this", key=key):
-        st.code(source, language="python")
+    settings = dataclasses.asdict(choice.solving("nettrim"))
+    request = {"task": "check", "recipe": choice.recipe().to_dict(), "layer": layer, "settings": settings}
+    work.visit().start(check_key(choice), request, 1)
 
 
 main()

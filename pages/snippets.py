@@ -8,7 +8,10 @@ from typing import Any
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from nettrim_core.recipe import EPSILONS
+from pages.curves import grid_of, stops_of
 from pages.state import Choice
+
+MOST_SAMPLES = 10_000  # offered to a knob of calibration samples; a bundle with fewer uses what it has
 
 
 def method_source(choice: Choice, name: str, epsilon: float | None = None) -> str:
@@ -37,7 +40,9 @@ def _cascade_source(choice: Choice) -> str:
 
 def _options(choice: Choice, rows: str) -> str:
     """The arguments that prune and sweep share."""
-    return f"cascade={_cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
+    scale = dict(choice.recipe().scale)
+    said = f"cascade={_cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
+    return said + (f" scale={scale!r}," if scale else "")
 
 
 def _imports(choice: Choice, *names: str) -> str:
@@ -58,6 +63,8 @@ def _setup(choice: Choice) -> str:
 
 def curves(choice: Choice) -> str:
     """Every point of the curves, printed as they finish."""
+    if choice.knob != "eps":
+        return _along(choice)
     grid = "coarse_to_fine(EPSILONS)"
     if choice.eps not in EPSILONS:
         grid = f"[{choice.eps!r}, *{grid}]"
@@ -71,6 +78,61 @@ def curves(choice: Choice) -> str:
         f"    {_options(choice, 'validation')}\n"
         "):\n"
         '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
+    )
+
+
+def _along(choice: Choice) -> str:
+    """The curves where another setting than epsilon is on the knob."""
+    stops = [stop.value for stop in stops_of(choice, max(choice.n, MOST_SAMPLES))]
+    setup = "".join(f"    {line}\n" if line else "" for line in _setup(choice).strip().splitlines()[1:])
+    methods = "".join(f"        {_varied(choice, name)},\n" for name in choice.methods)
+    if choice.knob == "n":
+        setup = setup.replace(f"sample({choice.n},", "sample(min(value, len(bundle.calibration)),")
+    options = _options(choice, "validation")
+    if choice.knob.startswith("cascade."):
+        rules = dataclasses.asdict(choice.of("cascade")) | {choice.knob.removeprefix("cascade."): None}
+        said = ", ".join(f"{key}={'value' if value is None else repr(value)}" for key, value in rules.items())
+        options = options.replace(f"cascade={_cascade_source(choice)}", f"cascade=Cascade({said})")
+    extra = ("Cascade",) if "Cascade(" in options else ()
+    return (
+        _imports(choice, "prune", *extra)
+        + f'\nbundle = load_bundle("{choice.model}")\n'
+        + f"for value in {stops!r}:\n"
+        + setup
+        + f"    for method in [\n{methods}    ]:\n        pruned, report = prune(\n"
+        + f"            bundle.model, inputs, method, layers,\n            {options}\n        )\n"
+        + '        found = f"zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}"\n'
+        + '        print(f"{report.method:16} {value!r:>8} {found}")\n'
+    )
+
+
+def _varied(choice: Choice, name: str) -> str:
+    """A method's source with the setting that is on the knob taken from ``value``."""
+    owner, _, own = choice.knob.rpartition(".")
+    if owner != name:
+        return method_source(choice, name, choice.eps)
+    method: Any = choice.solving(name)
+    said = [f for f in dataclasses.fields(method) if f.name == "epsilon" or getattr(method, f.name) != f.default]
+    shown = [f"{f.name}={getattr(method, f.name)!r}" for f in said if f.name != own]
+    return f"{type(method).__name__}({', '.join([*shown, f'{own}=value'])})"
+
+
+def grid(choice: Choice) -> str:
+    """One figure of the method under the lens at every pair of two settings."""
+    one = dataclasses.replace(choice, methods=(choice.lens[1],), grid="")
+    beside = [stop.value for stop in grid_of(choice, max(choice.n, MOST_SAMPLES))]
+    return "\n".join(f"# {choice.grid} = {value!r}\n{curves(one.moved(choice.grid, value))}" for value in beside)
+
+
+def mask(choice: Choice) -> str:
+    """The mask of the layer under the lens, for every method."""
+    layer = choice.lens[0]
+    methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
+    return (
+        _imports(choice, "prune") + _setup(choice) + f"for method in [\n{methods}]:\n    pruned, report = prune(\n"
+        f"        bundle.model, inputs, method, layers,\n        {_options(choice, 'validation')}\n    )\n"
+        f'    mask = pruned.get_parameter("{layer}.weight") != 0  # True where a weight is left\n'
+        '    print(f"{report.method} keeps {int(mask.sum())} of {mask.numel()} weights")\n'
     )
 
 

@@ -1,0 +1,194 @@
+"""The frame of every page: what is pruned and how, presets and undo, and the page's cells with their code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import streamlit as st
+
+from nettrim_core.bundle import sample_names
+from nettrim_core.methods import METHODS
+from pages import notebook, session, store, words
+from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
+
+MODE_WORDS = {"parallel": "in parallel", "cascade": "as a cascade"}
+
+
+def shown(choice: Choice, part: str) -> bool:
+    """Is this part of the page to be shown: has the link not hidden it?"""
+    presenting = choice.view.present and part in ("intro", "settings", "options", "code", "notebook", "mode")
+    return part not in choice.hide and not presenting
+
+
+def top(title: str, intro: str) -> Choice:
+    """Heading, notices and controls of a page; the present choice."""
+    choice = session.current_choice()
+    if choice.view.present:
+        st.html("<style>html { font-size: 125%; } .stMainBlockContainer { padding-top: 3.5rem; }</style>")
+    st.title(title)
+    if shown(choice, "intro"):
+        st.markdown(intro)
+    for sentence in st.session_state.get("notices", []):
+        st.warning(sentence, icon="🔗")
+    with st.container(key="model"):
+        controls(choice)
+    return choice
+
+
+def controls(choice: Choice) -> None:
+    """What is pruned and how; the controls write to the choice in their callbacks."""
+    facts, state = store.facts_of(choice.model), st.session_state
+    state["w_model"], state["w_mode"] = choice.model, choice.mode
+    state["w_layers"], state["w_methods"] = list(choice.layers), list(choice.methods)
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        if shown(choice, "model"):
+            titles = {name: store.bundle_of(name).title for name in sample_names()}
+            st.selectbox(
+                "Network", sample_names(), format_func=titles.__getitem__, key="w_model", width=300,
+                on_change=picked_model,
+                help="A trained network that comes with the studio, with its data. Its card is under Settings.",
+            )  # fmt: skip
+        if shown(choice, "layers"):
+            st.pills(
+                "Layers", facts.layers, selection_mode="multi", key="w_layers", wrap=True, on_change=picked,
+                args=("layers",), help="The layers that are pruned. All others stay as they were trained.",
+            )  # fmt: skip
+        if shown(choice, "methods"):
+            st.multiselect(
+                "Methods", list(METHODS), format_func=session.title_of, key="w_methods",
+                placeholder="Pick methods to compare", width=330, on_change=picked, args=("methods",),
+                help="Each method decides which weights go. They are compared on the same layers and samples.",
+            )  # fmt: skip
+        if shown(choice, "mode"):
+            st.segmented_control(
+                "Layers are pruned", MODES, format_func=MODE_WORDS.__getitem__, key="w_mode", required=True,
+                on_change=picked, args=("mode",),
+                help="In parallel: each layer on the dense network's signals, on its own. As a cascade: in order, each "
+                "on the signals of the network pruned so far; epsilon then sets the first layer, and later ones follow "
+                "the error already made.",
+            )  # fmt: skip
+        if shown(choice, "settings"):
+            with st.popover("Settings"):
+                settings_form(choice, facts)
+
+
+def settings_form(choice: Choice, facts: Facts) -> None:
+    """Calibration, seed, every setting of the chosen methods from its own range and help, and the layers' factors."""
+    columns, state = st.columns(2), st.session_state
+    state["w_n"], state["w_seed"] = choice.n, choice.seed
+    columns[0].number_input(
+        "Calibration samples", 1, facts.rows, step=100, key="w_n", on_change=picked, args=("n",),
+        help="Training inputs the layers' responses are measured on. No labels are used.",
+    )  # fmt: skip
+    columns[1].number_input(
+        "Seed of their choice", 0, 2**31 - 1, key="w_seed", on_change=picked, args=("seed",),
+        help="Another seed draws other samples: how much do the results depend on them?",
+    )  # fmt: skip
+    if facts.convolutions:
+        state["w_patches"] = choice.patches
+        columns[0].number_input(
+            "Patches of a convolution", *PATCHES_RANGE, step=500, key="w_patches", on_change=picked, args=("patches",),
+            help="At most so many of the places where a filter looks are used, drawn with the seed. With fewer than "
+            "there are, a bound on the error is an estimate, and says so.",
+        )  # fmt: skip
+    if "nettrim" in choice.methods:
+        st.markdown(words.memory(store.memory_of(choice.model, choice.n, choice.patches), choice.layers))
+    owners = [*choice.methods, *(["cascade"] if choice.mode == "cascade" else [])]
+    offered = [(name, f) for name, f in setting_fields().items() if name.rpartition(".")[0] in owners]
+    for i, (name, f) in enumerate(offered):
+        setting_widget(columns[(i + facts.convolutions) % 2], name, f, choice.value(name))
+    if len(choice.layers) > 1:
+        st.markdown("**Each layer's share of epsilon.** The knob scales them all.")
+        columns = st.columns(2)
+        for i, layer in enumerate(choice.layers):
+            name = f"scale.{layer}"
+            state[f"w_{name}"] = float(choice.value(name))
+            columns[i % 2].number_input(
+                f"{layer}: times", 0.01, 100.0, step=0.25, format="%g", key=f"w_{name}", on_change=picked_setting,
+                args=(name,), help="The layer's own epsilon is the knob's times this.",
+            )  # fmt: skip
+    st.markdown(store.bundle_of(choice.model).card.replace("# ", "#### ", 1))
+
+
+def setting_widget(place: Any, name: str, f: dataclasses.Field[Any], value: Any, label: str = "") -> None:
+    """A list for a choice, a switch for a bool, a number for a number."""
+    owner, _, own = name.rpartition(".")
+    kind = type(f.default)
+    label = label or f"{'Cascade' if owner == 'cascade' else session.title_of(owner)}: {own}"
+    st.session_state[f"w_{name}"] = kind(value)
+    shared = {"key": f"w_{name}", "help": f.metadata["help"], "on_change": picked_setting, "args": (name,)}
+    if kind is str:
+        place.selectbox(label, f.metadata["options"], **shared)
+    elif kind is bool:
+        place.toggle(label, **shared)
+    else:
+        low, high = kind(f.metadata["low"]), kind(f.metadata["high"])
+        step, shape = (1, "%d") if kind is int else (value / 10 or 0.01, "%g")
+        place.number_input(label, low, high, step=step, format=shape, **shared)
+
+
+def picked(name: str) -> None:
+    value, choice = st.session_state[f"w_{name}"], st.session_state["choice"]
+    if isinstance(value, list):
+        order = store.facts_of(choice.model).layers if name == "layers" else list(METHODS)
+        value = tuple(entry for entry in order if entry in value)
+    session.change(**{name: value})
+
+
+def picked_model() -> None:
+    model = st.session_state["w_model"]
+    session.choose(st.session_state["choice"].with_model(model, store.facts_of(model)))
+
+
+def picked_setting(name: str) -> None:
+    session.choose(st.session_state["choice"].with_setting(name, st.session_state[f"w_{name}"]))
+
+
+def ready(choice: Choice) -> bool:
+    """Is there something to prune? Else this says what to pick."""
+    for what in ("layers", "methods"):
+        if not getattr(choice, what):
+            st.info(f"No {what[:-1]} is chosen. Pick at least one {what[:-1]} above.")
+            return False
+    return True
+
+
+class Cells:
+    """The cells of a page as they are shown, for its notebook: a sentence, a result, and the code that makes it."""
+
+    def __init__(self, choice: Choice, title: str) -> None:
+        self.choice, self.title = choice, title
+        self.cells: list[notebook.Cell] = []
+
+    @contextmanager
+    def cell(self, key: str, title: str, text: str = "", code: str = "") -> Iterator[None]:
+        """A headed part of the page, with its code folded below."""
+        self.cells.append(notebook.Cell(f"## {title}\n\n{text}".strip(), code))
+        with st.container(key=key):
+            st.header(title)
+            if text:
+                st.markdown(text)
+            yield
+            if code and shown(self.choice, "code"):
+                with st.expander("The Python that makes this", key=f"python_{key}"):
+                    st.code(code, language="python")
+
+    def note(self, text: str) -> None:
+        """Text that belongs to the page's story, shown and written to the notebook."""
+        self.cells.append(notebook.Cell(text))
+        st.markdown(text)
+
+    def offer(self) -> None:
+        """The page as a notebook."""
+        if not shown(self.choice, "notebook"):
+            return
+        cells, title, link = list(self.cells), self.title, session.link(self.choice)
+        st.download_button(
+            "Download notebook", lambda: notebook.write([dataclasses.replace(c, link=link) for c in cells], title),
+            f"{title.lower().replace(' ', '-')}-{self.choice.model}.ipynb", "application/x-ipynb+json",
+            key="notebook", on_click="ignore",
+            help="This page as a Jupyter notebook, with these settings: every result with the Python that makes it.",
+        )  # fmt: skip

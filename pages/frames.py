@@ -1,0 +1,92 @@
+"""Masks and maps for the knob's pictures: what is drawn at every stop, packed, and how it is laid out. No Streamlit."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 3  # of zlib: the changes between frames are few, and more effort gains little
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a layer's weights lie on the picture. tile: (height, width) of one tile; across: tiles in a row.
+
+    A weight of input i and output o is the cell ``i % cells`` of the tile ``o * parts + i // cells``, where a tile has
+    ``cells`` = height x width cells and an output ``parts`` tiles. In a plain matrix an output is one tile, a row high.
+    """
+
+    inputs: int
+    outputs: int
+    tile: tuple[int, int]
+    across: int
+
+    @property
+    def parts(self) -> int:
+        return self.inputs // (self.tile[0] * self.tile[1])
+
+    @property
+    def gap(self) -> int:
+        return int(min(self.tile) > 1 or self.tile[0] > 1)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the picture in cells."""
+        down = math.ceil(self.outputs * self.parts / self.across)
+        height, width, gap = *self.tile, self.gap
+        return down * (height + gap) - gap, self.across * (width + gap) - gap
+
+    @property
+    def words(self) -> str:
+        """What a row, a column or a tile is."""
+        if self.tile[0] == 1 and self.parts == 1:
+            return f"a row for each of {self.outputs} neurons, a column for each of {self.inputs} inputs"
+        what = "filter" if self.parts == 1 else "pair of a filter and a channel"
+        if self.tile[0] * self.tile[1] == self.inputs and self.inputs > 100:
+            what = "neuron, laid out as its inputs are"
+        return f"a tile for each {what}"
+
+
+def layout(shape: Sequence[int], image: Sequence[int]) -> Layout:
+    """Of a layer's weight in torch; image: the shape of one input of the network, used where the layer's inputs are its
+    pixels."""
+    outputs, inputs = shape[0], math.prod(shape[1:])
+    if len(shape) > 2:
+        tile = (1, shape[2]) if len(shape) == 3 else (shape[2], shape[3])
+        parts = shape[1]
+        return Layout(inputs, outputs, tile, parts if parts > 1 else near_square(outputs, tile))
+    side = math.isqrt(inputs)
+    pixels = (image[-2], image[-1]) if len(image) > 1 else (side, side)
+    if inputs == math.prod(image) and side >= 4 and math.prod(pixels) == inputs:
+        return Layout(inputs, outputs, pixels, near_square(outputs, pixels))
+    return Layout(inputs, outputs, (1, inputs), 1)
+
+
+def near_square(count: int, tile: Sequence[int]) -> int:
+    """Tiles in a row for a picture about a third wider than high."""
+    return min(count, max(1, round(math.sqrt(count * 4 / 3 * (tile[0] + 1) / (tile[1] + 1)))))
+
+
+def pack(frames: Sequence[np.ndarray | None]) -> bytes:
+    """Frames of equal length (uint8), each as what changed since the last one there is, compressed; a frame that is
+    missing takes no room."""
+    present = [frame for frame in frames if frame is not None]
+    if not present:
+        return b""
+    stacked = np.stack(present)
+    stacked[1:] ^= stacked[:-1].copy()
+    return zlib.compress(stacked.tobytes(), LEVEL)
+
+
+def unpack(data: bytes, present: Sequence[bool]) -> list[np.ndarray | None]:
+    """The frames that :func:`pack` was given: what the browser does with them."""
+    count = sum(present)
+    if not count:
+        return [None] * len(present)
+    changes = np.frombuffer(zlib.decompress(data), np.uint8).reshape(count, -1)
+    found = iter(np.bitwise_xor.accumulate(changes, axis=0))
+    return [next(found) if there else None for there in present]

@@ -1,0 +1,43 @@
+"""Pins: states that a visitor put aside, recalled with the keys 1 to 9 and compared on their own page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages import session
+from pages.state import Choice
+
+MOST = 9
+
+
+@dataclass(frozen=True)
+class Pin:
+    choice: Choice
+    name: str
+
+
+def all_pins() -> list[Pin]:
+    return st.session_state.setdefault("pins", [])
+
+
+def name_of(choice: Choice) -> str:
+    what = "" if choice.mode == "parallel" else ", cascade"
+    return f"{choice.model} ε {choice.eps:g}{what}"
+
+
+def pin(choice: Choice) -> None:
+    """Put this state aside; the oldest goes when there are too many, and a state that is pinned is not pinned again."""
+    held = all_pins()
+    if all(other.choice != choice for other in held):
+        st.session_state["pins"] = [*held, Pin(choice, name_of(choice))][-MOST:]
+
+
+def button(choice: Choice) -> None:
+    """Pin this state, and the pins there are, each with its key."""
+    st.button("Pin", key="pin", shortcut="P", on_click=pin, args=(choice,),
+              help="Put this state aside: come back with its number, or compare pins on their page.")  # fmt: skip
+    for i, held in enumerate(all_pins()):
+        st.button(f"{i + 1}", key=f"recall_{i}", shortcut=str(i + 1), on_click=session.choose, args=(held.choice,),
+                  help=f"Back to {held.name} ({', '.join(map(session.title_of, held.choice.methods))}).")  # fmt: skip

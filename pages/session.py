@@ -1,0 +1,79 @@
+"""The visitor's choice in session and link, the choices before it, and the ones they pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from nettrim_core.bundle import sample_names
+from pages.state import METHOD_TITLES, Choice, Facts, parse
+from pages.store import facts_of
+
+REMEMBERED = 100  # choices that can be undone
+
+
+def current_choice() -> Choice:
+    """From the link at first, then from the session. The link always says what is shown."""
+    session = st.session_state
+    if "choice" not in session:
+        session["choice"], session["notices"] = choice_of(
+            {name: st.query_params.get_all(name) for name in st.query_params}
+        )
+    choice: Choice = session["choice"]
+    publish(choice)
+    return choice
+
+
+def choice_of(query: dict[str, list[str]]) -> tuple[Choice, list[str]]:
+    """The choice of a link, and what of it could not be followed."""
+    facts: dict[str, Callable[[], Facts]] = {name: lambda name=name: facts_of(name) for name in sample_names()}
+    return parse(query, facts)
+
+
+def choose(choice: Choice) -> None:
+    """Make this the choice, in session and link; what the first link could not do has been said by now."""
+    session = st.session_state
+    if (before := session.get("choice")) not in (None, choice):
+        history: list[Choice] = session.setdefault("history", [])
+        history.append(before)
+        del history[:-REMEMBERED]
+    session["choice"] = choice
+    session["notices"] = []
+    publish(choice)
+
+
+def change(**changes: object) -> None:
+    """Choose the same with some fields changed."""
+    choose(replace(st.session_state["choice"], **changes))
+
+
+def undo() -> None:
+    """Back to the choice before, if there is one."""
+    session = st.session_state
+    if session.get("history"):
+        session["choice"] = session["history"].pop()
+        publish(session["choice"])
+
+
+def reset() -> None:
+    """Everything as usual for this model."""
+    model = st.session_state["choice"].model
+    choose(choice_of({"model": [model]})[0])
+
+
+def publish(choice: Choice) -> None:
+    wanted = choice.to_query()
+    if dict(st.query_params) != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def title_of(method: str) -> str:
+    return METHOD_TITLES.get(method, method)
+
+
+def link(choice: Choice) -> str:
+    """The query string of a choice."""
+    return urlencode(choice.to_query(), safe=",")

@@ -1,0 +1,152 @@
+"""What all visitors share: bundles, and finished points by what made them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle
+from nettrim_core.capture import anatomy, sizes_of
+from nettrim_core.methods import METHODS, NetTrim
+from nettrim_core.recipe import Recipe
+from nettrim_core.record import Point, Stored, decision_regions, load_points, point_key
+from nettrim_core.report import LayerReport
+from nettrim_core.subsets import restored
+from pages.state import Facts
+
+LIVE_POINTS = 3000  # computed points a server keeps, the oldest going first
+LIVE_PARTS = 20_000  # layers of them
+
+
+@st.cache_resource(max_entries=8, show_spinner="Loading the network …")
+def bundle_of(name: str) -> Bundle:
+    return load_bundle(name)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def facts_of(name: str) -> Facts:
+    bundle = bundle_of(name)
+    layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
+    convolutions = any(bundle.model.get_parameter(f"{name}.weight").ndim > 2 for name in layers)
+    return Facts(layers, len(bundle.calibration), convolutions)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
+    """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
+    bundle = bundle_of(name)
+    sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, patches)
+    return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def dense_regions(name: str) -> np.ndarray | None:
+    """The decision regions of a dense network with two inputs."""
+    return decision_regions(bundle_of(name).model, bundle_of(name))
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One layer of a point: its report and the packed bits of its mask."""
+
+    report: LayerReport
+    mask: np.ndarray
+
+
+PointKey = tuple[str, str, str]  # of the bundle, the recipe, the method with its settings and epsilon
+PartKey = tuple[str, str, str, float, str]
+
+
+class Points:
+    """Finished points by what made them. Safe to use from many threads: a point is a pure function of its key."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stored: dict[PointKey, Point] = {}
+        self._live: OrderedDict[PointKey, Point] = OrderedDict()
+        self._stored_parts: dict[PartKey, Part] = {}
+        self._live_parts: OrderedDict[PartKey, Part] = OrderedDict()
+        self._subsets: dict[tuple[str, str], tuple[Stored, tuple[str, ...]]] = {}
+        self._read: set[str] = set()
+
+    def read_stored(self, bundle: Bundle) -> None:
+        """Take in the sweeps that lie beside a sample bundle, once. A file made for other weights is passed over."""
+        with self._lock:
+            if bundle.name in self._read:
+                return
+            self._read.add(bundle.name)
+            for path in sorted((SAMPLE_MODELS / bundle.name).glob("sweep_*.npz")):
+                try:
+                    stored = load_points(path, bundle.fingerprint)
+                except ValueError:
+                    continue  # the page computes what it does not find
+                for point in stored.points:
+                    self._stored[bundle.fingerprint, stored.recipe.key(), point.key] = point
+                    self._stored_parts |= dict(_parts(bundle, stored.recipe, point))
+                for part in stored.subsets:
+                    self._subsets[bundle.fingerprint, replace(stored.recipe, layers=part).key()] = stored, part
+
+    def add(self, bundle: Bundle, recipe: Recipe, point: Point) -> None:
+        """Take a point in; a rough one never in the place of a better one."""
+        key = bundle.fingerprint, recipe.key(), point.key
+        with self._lock:
+            if point.report.rough and key in self._live:
+                return
+            self._live[key] = point
+            if not point.report.rough:
+                self._live_parts.update(_parts(bundle, recipe, point))
+            for held, most in ((self._live, LIVE_POINTS), (self._live_parts, LIVE_PARTS)):
+                while len(held) > most:
+                    held.popitem(last=False)
+
+    def get(self, bundle: Bundle, recipe: Recipe, curve: str, epsilon: float) -> Point | None:
+        """A point of a curve, None where there is none yet."""
+        recipe_key = recipe.key()
+        with self._lock:
+            if (found := self._subsets.pop((bundle.fingerprint, recipe_key), None)) is not None:
+                self._stored |= {(bundle.fingerprint, recipe_key, point.key): point for point in _of_part(*found)}
+            key = bundle.fingerprint, recipe_key, point_key(curve, epsilon)
+            return self._stored.get(key) or self._live.get(key)
+
+    def part(self, bundle: Bundle, recipe: Recipe, layer: str, curve: str, epsilon: float) -> Part | None:
+        """One layer of a point: of this one, or, as layers pruned in parallel come out the same whatever others are
+        pruned, of one of other layers."""
+        if (point := self.get(bundle, recipe, curve, epsilon)) is not None:
+            report = next(entry for entry in point.report.layers if entry.name == layer)
+            return Part(report, point.masks[layer])
+        key = _part_key(bundle, recipe, layer, point_key(curve, epsilon))
+        with self._lock:
+            found = self._stored_parts.get(key) or self._live_parts.get(key)
+        return found if recipe.cascade is None else None
+
+
+def _part_key(bundle: Bundle, recipe: Recipe, layer: str, point: str) -> PartKey:
+    return bundle.fingerprint, recipe.context, layer, dict(recipe.scale).get(layer, 1.0), point
+
+
+def _parts(bundle: Bundle, recipe: Recipe, point: Point) -> list[tuple[PartKey, Part]]:
+    """The layers of a point that would come out the same beside others."""
+    if recipe.cascade is not None or METHODS[point.method].joint:
+        return []
+    return [
+        (_part_key(bundle, recipe, entry.name, point.key), Part(entry, point.masks[entry.name]))
+        for entry in point.report.layers
+    ]
+
+
+def _of_part(stored: Stored, part: tuple[str, ...]) -> list[Point]:
+    found = stored.subsets[part]
+    return [
+        restored(point, part, {name: values[i] for name, values in found.items()})
+        for i, point in enumerate(stored.points)
+    ]
+
+
+@st.cache_resource(show_spinner=False)
+def points() -> Points:
+    return Points()

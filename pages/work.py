@@ -1,0 +1,139 @@
+"""A visitor's work in the worker process: one job at a time, its progress, its answers, and a page that looks again."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+
+from nettrim_core.jobs import Job, Pool, Status
+
+POLL = 0.5  # seconds between looks at running work
+KEPT = 40  # errands whose answers a visitor keeps
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
+def pool() -> Pool:
+    return Pool()
+
+
+@dataclass(frozen=True, eq=False)
+class Errand:
+    """A job and the answers that have come."""
+
+    job: Job
+    answers: list[dict[str, Any]]
+
+    @property
+    def done(self) -> bool:
+        return self.job.status is Status.DONE
+
+
+@dataclass
+class Visit:
+    """One visitor's errands by key, the oldest going first. stopped: what they cancelled, which is not started again by
+    itself."""
+
+    errands: OrderedDict[str, Errand] = field(default_factory=OrderedDict)
+    stopped: set[str] = field(default_factory=set)
+    key: str = ""  # of the last one that was started
+
+    def start(self, key: str, request: dict[str, Any], total: int, take: Callable[[Any], None] | None = None) -> None:
+        """Send the worker on an errand, in place of what it was doing for this visitor. take: gets each answer, which
+        is otherwise kept."""
+        self.stop()
+        self.stopped.discard(key)
+        answers: list[dict[str, Any]] = []
+        self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)
+        self.errands.move_to_end(key)
+        while len(self.errands) > KEPT:
+            self.errands.popitem(last=False)
+
+    def job(self, key: str) -> Job | None:
+        return self.errands[key].job if key in self.errands else None
+
+    @property
+    def busy(self) -> bool:
+        job = self.job(self.key)
+        return job is not None and job.active
+
+    def stop(self) -> None:
+        if (job := self.job(self.key)) is not None:
+            job.cancel()
+
+    def cancel(self) -> None:
+        """Stop by hand."""
+        self.stopped.add(self.key)
+        self.stop()
+
+    def wants(self, key: str) -> bool:
+        """Is this to be started by itself: not under way, not stopped by hand, not failed?"""
+        job = self.job(key)
+        held = job is not None and (job.active or job.status is Status.FAILED)
+        return not held and key not in self.stopped
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda visit: visit.stop())
+def visit() -> Visit:
+    return Visit()
+
+
+def live(show: Callable[[], None]) -> None:
+    """Show this part of the page, and again every so often while there is work under way."""
+    session = st.session_state
+    session["polling"] = visit().busy
+
+    def look() -> None:
+        show()
+        if visit().busy != session["polling"]:
+            st.rerun()  # the page starts or stops looking again
+
+    st.fragment(look, run_every=POLL if session["polling"] else None)()
+
+
+def key_of(request: dict[str, Any]) -> str:
+    return json.dumps(request, sort_keys=True)
+
+
+def ask(request: dict[str, Any], total: int = 1) -> Errand | None:
+    """The errand of this request, which is started if it was never made. None if it was stopped before an answer."""
+    key, here = key_of(request), visit()
+    errand = here.errands.get(key)
+    if (errand is None or errand.job.status is Status.CANCELLED) and here.wants(key):
+        here.start(key, request, total)
+    return here.errands.get(key)
+
+
+def asked(request: dict[str, Any]) -> Errand | None:
+    """The errand of this request, if it was made."""
+    return visit().errands.get(key_of(request))
+
+
+def restart(request: dict[str, Any], total: int = 1) -> None:
+    visit().start(key_of(request), request, total)
+
+
+def show_progress(key: str, doing: str, again: Callable[[], None], part: float | None = None) -> None:
+    """The state of an errand that is not done: how far it is and a way to stop it, or why it ended and a way on.
+
+    doing: what it does, as the beginning of a sentence. again: starts it anew. part: how much of it is done.
+    """
+    here = visit()
+    job = here.job(key)
+    if job is not None and job.active:
+        ahead = pool().ahead_of(job)
+        text = f"Waiting for {ahead} other job{'s' * (ahead > 1)} on this server" if ahead else doing
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.progress(min(max(job.done / job.total if part is None else part, 0.0), 1.0), text=text)
+        right.button("Cancel", key="cancel", on_click=here.cancel, width="stretch", shortcut="Esc")
+    elif key in here.stopped:
+        left, right = st.columns([4, 1], vertical_alignment="center")
+        left.markdown("Stopped. What was solved stays.")
+        right.button("Resume", key="resume", on_click=again, width="stretch")
+    elif job is not None and job.status is Status.FAILED:
+        st.error(f"This stopped: {job.error}. What was solved stays. Change a setting, or try again.")
+        st.button("Try again", key="resume", on_click=again)
