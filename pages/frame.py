@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.bundle import sample_names
+from nettrim_core.figures.style import CONFIG
 from nettrim_core.methods import METHODS
 from pages import notebook, session, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
@@ -154,6 +155,16 @@ def ready(choice: Choice) -> bool:
             st.info(f"No {what[:-1]} is chosen. Pick at least one {what[:-1]} above.")
             return False
     return True
+
+
+def dark() -> bool:
+    """Is the page shown on dark ground?"""
+    return st.context.theme.type == "dark"
+
+
+def chart(figure: Any, key: str, alt: str) -> None:
+    """A Plotly figure that changes rarely. alt: what it shows, for those who do not see it."""
+    st.plotly_chart(figure, width="stretch", theme="streamlit", key=key, config=CONFIG, alt=alt)
 
 
 class Cells:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import LayerProblem
+from tests.browsing import browser, page, server  # noqa: F401  (fixtures)
 
 torch.set_num_threads(2)
 

@@ -1,0 +1,63 @@
+"""A real Chromium against a real server, for the tests that need one. A missing browser fails; it does not skip."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+from screenshots import CHROMIUM_FLAGS, chromium, serving  # noqa: E402
+
+KNOB = "Error tolerance epsilon"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log) as url:
+        yield url
+    bad = [
+        line for line in log.read_text().splitlines() if re.search("Traceback|Uncaught|deprecated|removed after", line)
+    ]
+    assert not bad
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    """A new visitor; fails on any error in the page and on any request that leaves the machine."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce", base_url=server)
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else trouble.append(r.url))
+    yield page
+    context.close()
+    assert trouble == []
+
+
+def opened(page: Page, path: str) -> Page:
+    page.goto(path)
+    expect(page.locator("h1").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=60_000)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+    return page
+
+
+def charted(page: Page, path: str) -> Page:
+    opened(page, path)
+    expect(page.locator('.ntk[data-state="ready"]')).to_be_visible(timeout=60_000)
+    return page
