@@ -111,19 +111,18 @@ def show() -> None:
     results = Results(choice)
     cells = frame.Cells(choice, "How much can we trim")
     with st.container(key="stage"):
-        left, right = st.columns(2, gap="large")
+        left, right = st.columns(2, gap="medium")
     with left, cells.cell("curves", words.knob_title(choice), code=snippets.curves(choice)):
         progress(choice, results)
         show_knob(results)
         tools(choice)
         options(choice)
+    with left, cells.cell("sentence", "In words", "", snippets.at_epsilon(choice)):
+        cells.note(words.story(results.shown, results.standing, choice))
     with right:
         show_pictures(cells, results)
     if choice.grid:
         show_grid(cells, results)
-    text = words.story(results.shown, results.standing, choice)
-    with cells.cell("sentence", "In words", text, snippets.at_epsilon(choice)):
-        pass
     if results.shown:
         show_layers(cells, results)
     cells.offer()
@@ -180,12 +179,12 @@ def tools(choice: Choice) -> None:
                     name, key=f"preset_{name}", on_click=session.change, kwargs={"eps": epsilon},
                     help=f"Set epsilon to {epsilon:g}.",
                 )  # fmt: skip
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         state["w_eps"] = choice.eps
         st.number_input(
-            "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=150,
+            "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=140,
             help="Any value from 0.001 to 0.999; one that is not on the knob is solved for and added to it.",
         )  # fmt: skip
-    with st.container(horizontal=True, gap="small"):
         st.button("Undo", key="undo", shortcut="U", on_click=session.undo, disabled=not state.get("history"),
                   help="Back to the state before.")  # fmt: skip
         st.button("Reset", key="reset", on_click=session.reset, help="Everything as usual for this network.")
@@ -197,31 +196,37 @@ def options(choice: Choice) -> None:
     if not frame.shown(choice, "options"):
         return
     fields = setting_fields()
-    state["w_match"] = choice.view.match
-    st.segmented_control(
-        "Compare the methods at the same", fields["match"].metadata["options"], key="w_match", required=True,
-        format_func=words.MATCHES.__getitem__, on_change=frame.picked_setting, args=("match",),
-        help="At the same zeros or accuracy the first method leads, and the others stand on their curves where they "
-        "have what it has.",
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+        state["w_match"] = choice.view.match
+        st.segmented_control(
+            "Compare the methods at the same", fields["match"].metadata["options"], key="w_match", required=True,
+            format_func=words.MATCHES.__getitem__, on_change=frame.picked_setting, args=("match",),
+            help="At the same zeros or accuracy the first method leads, and the others stand on their curves where "
+            "they have what it has.",
+        )  # fmt: skip
+        with st.popover("Axes and knob"):
+            axes_and_knob(choice)
+
+
+def axes_and_knob(choice: Choice) -> None:
+    fields = setting_fields()
+    for name, label, titles in (("y", "Up the chart", words.Y_WORDS), ("x", "Along the chart", words.X_WORDS)):
+        state[f"w_{name}"] = getattr(choice.view, name)
+        st.selectbox(
+            label, fields[name].metadata["options"], key=f"w_{name}", format_func=titles.__getitem__,
+            on_change=frame.picked_setting, args=(name,), help=fields[name].metadata["help"].capitalize() + ".",
+        )  # fmt: skip
+    names = knobs(choice)
+    state["w_knob"], state["w_grid"] = choice.knob, choice.grid
+    st.selectbox(
+        "On the knob", names, key="w_knob", format_func=words.setting_title, on_change=frame.picked, args=("knob",),
+        help="Any number that the results depend on. Epsilon then stays where it is.",
     )  # fmt: skip
-    with st.popover("Axes and knob"):
-        for name, label, titles in (("y", "Up the chart", words.Y_WORDS), ("x", "Along the chart", words.X_WORDS)):
-            state[f"w_{name}"] = getattr(choice.view, name)
-            st.selectbox(
-                label, fields[name].metadata["options"], key=f"w_{name}", format_func=titles.__getitem__,
-                on_change=frame.picked_setting, args=(name,), help=fields[name].metadata["help"].capitalize() + ".",
-            )  # fmt: skip
-        names = knobs(choice)
-        state["w_knob"], state["w_grid"] = choice.knob, choice.grid
-        st.selectbox(
-            "On the knob", names, key="w_knob", format_func=words.setting_title, on_change=frame.picked, args=("knob",),
-            help="Any number that the results depend on. Epsilon then stays where it is.",
-        )  # fmt: skip
-        st.selectbox(
-            "Beside it, on a grid", ["", *names], key="w_grid", on_change=frame.picked, args=("grid",),
-            format_func=lambda name: words.setting_title(name) if name else "nothing",
-            help="A second number: a heat map shows every pair of the two.",
-        )  # fmt: skip
+    st.selectbox(
+        "Beside it, on a grid", ["", *names], key="w_grid", on_change=frame.picked, args=("grid",),
+        format_func=lambda name: words.setting_title(name) if name else "nothing",
+        help="A second number: a heat map shows every pair of the two.",
+    )  # fmt: skip
 
 
 def show_pictures(cells: frame.Cells, results: Results) -> None:

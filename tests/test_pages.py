@@ -20,7 +20,7 @@ from nettrim_core.methods import METHODS, NetTrim
 from nettrim_core.recipe import Recipe, method_key
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
-from pages import common, pictures, words
+from pages import axes, curves, session, store, words
 from pages.state import Choice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +65,7 @@ def test_every_model_shows_its_stored_sweep_at_once(app: AppTest, model: str) ->
     stored = ("nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit")
     opened(app, model=model, methods=",".join(stored))
     for name in stored:
-        assert f"**{common.title_of(name)}** sets" in text(app)
+        assert f"**{session.title_of(name)}** sets" in text(app)
     assert "not solved here yet" not in text(app)
     assert not [b for b in app.button if b.key == "cancel"]
     assert app.get("bidi_component")
@@ -74,10 +74,10 @@ def test_every_model_shows_its_stored_sweep_at_once(app: AppTest, model: str) ->
 @pytest.mark.parametrize("mode", ["parallel", "cascade"])
 def test_the_sentence_says_what_the_stored_report_says(app: AppTest, mode: str) -> None:
     opened(app, model="digits_mlp", eps="0.1097", mode=mode)
-    bundle = common.bundle_of("digits_mlp")
+    bundle = store.bundle_of("digits_mlp")
     here = choice(app)
     for name in ("nettrim", "lobs"):
-        (point,) = common.points().get(bundle, here.recipe(), common.curve_key(here, name), [0.1097])
+        point = store.points().get(bundle, here.recipe(), curves.curve_key(here, name), 0.1097)
         assert isinstance(point, Point)
         assert f"{100 * point.report.sparsity:.1f}\u00a0%" in text(app)
         assert words.sentence(point) in text(app)
@@ -130,7 +130,7 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
     opened(app, model="digits_mlp", methods="exactobs", eps="0.2")
     app.switch_page("pages/export.py").run()
     assert not app.exception
-    app.button[0].click().run()
+    app.button(key="prepare").click().run()
     run_until(app, "was loaded again with strict=True")
     assert "was loaded again with strict=True" in text(app)
     assert len(app.get("download_button")) == 2
@@ -144,36 +144,36 @@ def test_card_and_code_are_there(app: AppTest) -> None:
 
 
 def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None:
-    bundle = common.bundle_of("digits_mlp")
+    bundle = store.bundle_of("digits_mlp")
     recipe = Recipe("digits_mlp", ("fc2",), samples=200)
     rough, *_, final = solve(recipe, [{"method": "nettrim", "settings": {}, "epsilons": [0.3]}], bundle)
     assert "an early answer" in words.sentence(rough)
     assert "certified: its weights" in words.sentence(final)
-    store = common.Points()
+    held_points = store.Points()
     curve = method_key("nettrim", METHODS["nettrim"])
 
     def held() -> bool:
-        (point,) = store.get(bundle, recipe, curve, [0.3])
+        point = held_points.get(bundle, recipe, curve, 0.3)
         assert point is not None
         return point.report.rough
 
-    store.add(bundle, recipe, rough)
+    held_points.add(bundle, recipe, rough)
     assert held()
-    store.add(bundle, recipe, final)
+    held_points.add(bundle, recipe, final)
     assert not held()
-    store.add(bundle, recipe, rough)
+    held_points.add(bundle, recipe, rough)
     assert not held()
 
 
 def test_memory_is_stated_before_solving(app: AppTest) -> None:
     """For the chosen layers, the number that the report of the same layer gives."""
     opened(app, model="digits_mlp", layers="fc1")
-    bundle = common.bundle_of("digits_mlp")
+    bundle = store.bundle_of("digits_mlp")
     network = Recipe("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
     (layer,) = network.selected
-    stated = common.memory_of("digits_mlp", 1000, 2000)["fc1"]
+    stated = store.memory_of("digits_mlp", 1000, 2000)["fc1"]
     assert stated >= NetTrim().memory(network.problem(layer).size, len(os.sched_getaffinity(0))) > 0
-    assert f"{words.megabytes(stated)} for fc1." in text(app)
+    assert f"{axes.megabytes(stated)} for fc1." in text(app)
 
 
 def test_no_element_is_sent_as_a_reference() -> None:
@@ -203,24 +203,6 @@ def test_patches_are_offered_where_there_are_convolutions(app: AppTest) -> None:
     assert choice(app).recipe().patches == 700
     app.selectbox(key="w_model").set_value("digits_mlp").run()
     assert not [box for box in app.number_input if box.key == "w_patches"]
-
-
-@pytest.mark.parametrize(
-    ("name", "layer", "shape"),
-    [("mnist1d_conv", "conv1", (5, 25)), ("resnet_small", "stage1.body.conv1", (16 - 1, 16 - 1))],
-)
-def test_filters_are_drawn_as_they_are(name: str, layer: str, shape: tuple[int, int]) -> None:
-    bundle = common.bundle_of(name)
-    (point,) = solve(
-        Recipe(name, (layer,), samples=50), [{"method": "magnitude", "settings": {}, "epsilons": [0.3]}], bundle
-    )
-    weight = bundle.model.get_parameter(f"{layer}.weight")
-    drawn = pictures.usage_map(point, weight.shape, dark=False)
-    assert drawn is not None
-    picture, caption = drawn
-    factor = pictures.MAP_SIDE // max(shape)
-    assert picture.shape[:2] == (shape[0] * factor, shape[1] * factor)
-    assert f"{int(point.mask(layer).sum())} of {weight.numel()} filter weights" in caption
 
 
 def test_batch_norms_and_remarks_are_told_once(app: AppTest) -> None:
