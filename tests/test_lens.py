@@ -16,6 +16,7 @@ from nettrim_core import METHODS, ExactOBS, LayerProblem, LayerResult, Magnitude
 from nettrim_core.admm import ADMM
 from nettrim_core.lens import BINS, LARGEST, MOST_SAMPLES, convergence, neuron, weights
 from nettrim_core.patches import Patches
+from nettrim_core.removals import removals
 from nettrim_core.response import response_set
 from tests.conftest import random_layer
 from tests.test_groups import grouped, whole
@@ -171,6 +172,17 @@ def test_a_method_without_constraints_may_lie_over_the_half_line() -> None:
     assert max(over) > 0.1
 
 
+def test_a_silent_neuron_that_stays_below_zero_is_over_nothing() -> None:
+    layer = random_layer(6, 3, 20)
+    W = layer.W.clone()
+    W[-1, 1] = -100
+    silent = LayerProblem(layer.X, (W.T @ layer.X).relu(), W, True)
+    found = neuron(silent, LayerResult(W, True, {}), 1, 0.1)
+    assert found.samples.on_count == 0
+    assert max(found.samples.pruned) < -50
+    assert (found.constraints.over, found.constraints.squared_error) == (0, 0)
+
+
 def test_a_neurons_largest_weights_are_told_beside_the_trained_ones(problem: LayerProblem) -> None:
     layer = random_layer(40, 3, 90) if problem.groups == 1 else problem  # more than are told, and fewer
     result = Magnitude(refit=True).at_sparsity(layer, 0.4)
@@ -298,19 +310,22 @@ def test_where_net_trim_has_this_engine_only_it_ends_at_its_own_certificate(tol:
     assert last.zeros == pytest.approx(sparsity(result.U))
 
 
-@pytest.mark.parametrize("most", [20, 60, 4000])
+@pytest.mark.parametrize("most", [20, 120, 4000])
 def test_a_solution_is_the_best_of_its_iterates_and_the_next_starts_from_it(most: int) -> None:
     layer = random_layer(20, 6, 90)
     one, other = (ADMM(layer.X, layer.W, F64) for _ in range(2))
+    last_is_best = []
     for epsilon in (0.5, 0.05):
         solved = one.solve(response_set(layer, epsilon), 1e-6, most)
         found = list(other.iterates(response_set(layer, epsilon), 1e-6, most))
         best = min(found, key=lambda solution: solution.certificate.worst)
+        last_is_best.append(best is found[-1])
         assert solved.converged == (most == 4000)
         assert torch.equal(solved.U, best.U)
         assert torch.equal(solved.L, best.L)
         assert solved.iterations == found[-1].iterations <= most
         assert [len(engine.kept) for engine in (one, other)] == [1 + (epsilon == 0.05)] * 2
+    assert all(last_is_best) == (most != 120)
 
 
 def test_a_layer_that_needs_no_engine_has_one_iterate() -> None:
@@ -357,3 +372,28 @@ def test_every_methods_result_can_be_looked_at(name: str) -> None:
     assert weights(layer, result.U).pruned.zeros <= int((result.U == 0).sum())
     held = neuron(layer, result, 5, epsilon).constraints
     assert held.radius == pytest.approx(result.stats["radius"])
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_images_are_looked_at_as_their_columns_are(groups: int) -> None:
+    g = torch.Generator().manual_seed(0)
+    X = Patches([torch.randn(4, 4, 5, 5, generator=g, dtype=F64)], (3, 3), groups=groups, ones=1.0)
+    X.images[0][:, 1] = 0
+    W = torch.randn(36 // groups + 1, 4, generator=g, dtype=F64)
+    blank = LayerProblem(X, torch.ones(4, 36, dtype=F64), W, True, groups=groups)
+    images = dataclasses.replace(blank, Y=blank.activate(blank.response(W)))
+    columns = dataclasses.replace(
+        images,
+        X=torch.cat(
+            [block[:-1] for block in torch.cat([*X.batches(F64)], -1).reshape(groups, -1, 36)] + [torch.ones(1, 36)]
+        ),
+    )
+    result = Magnitude().at_sparsity(columns, 0.5)
+    assert weights(images, result.U) == weights(columns, result.U)
+    assert weights(images, result.U).trained.dead_inputs == list(range(9, 18))
+    for j in (0, 3):
+        one, other = (neuron(p, result, j, 0.1) for p in (images, columns))
+        assert one.samples.pruned == pytest.approx(other.samples.pruned)
+        assert one.constraints.squared_error == pytest.approx(other.constraints.squared_error)
+        steps, others = (removals(p, j, 1e-3) for p in (images, columns))
+        assert [step.index for step in steps] == [step.index for step in others]
