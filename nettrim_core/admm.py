@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -110,25 +110,32 @@ class ADMM:
 
         If the certificate is not reached, the best iterate seen comes back with ``converged=False``.
         """
+        best: Solution | None = None
+        iterations = 0
+        for found in self.iterates(target, tol, most):
+            iterations = found.iterations
+            if best is None or found.certificate.worst < best.certificate.worst:
+                best = found
+        assert best is not None
+        return dataclasses.replace(best, iterations=iterations)
+
+    def iterates(self, target: ResponseSet, tol: float, most: int = MAX_ITERATIONS) -> Iterator[Solution]:
+        """Where the iteration stands at each certificate, up to the first within ``tol`` or to ``most`` iterations."""
         scaled = target.to(self.inputs.dtype, self.scale)
         scaled = dataclasses.replace(scaled, radius=scaled.radius * (1 - INSIDE * tol))
         self._start(target.radius)
-        best: Solution | None = None
         every = CHECK_EVERY if tol < COARSE else CHECK_EVERY // 2
         for iteration in range(every, most + 1, every):
             for _ in range(every):
                 self._step(scaled)
-            U = self.state.S.to(self.out_dtype)
+            U = self.state.S.to(self.out_dtype, copy=True)
             L = ((self.state.rho * self.scale) * self.state.A).double()
             found = certify(self.X, target, U, L)
-            if best is None or found.worst < best.certificate.worst:
-                best = Solution(U.clone(), L, found, iteration, found.within(tol))
-            if best.converged:
+            yield Solution(U, L, found, iteration, found.within(tol))
+            if found.within(tol):
                 break
             self._balance(found, tol)
-        assert best is not None
         self.kept.append(dataclasses.replace(self.state, radius=target.radius))
-        return dataclasses.replace(best, iterations=iteration)
 
     def _start(self, radius: float) -> None:
         """From the nearest kept state. A smaller radius wants a larger penalty, about as one over its root."""

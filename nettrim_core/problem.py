@@ -218,6 +218,17 @@ class LayerProblem:
             dataclasses.replace(self, X=X, Y=Y, W=W, shift=shift, responses=Z, groups=1) for X, Y, W, shift, Z in parts
         )
 
+    def neuron(self, index: int) -> LayerProblem:
+        """The problem of one neuron: its group's inputs, and it alone; ValueError for one that the layer has not. What
+        is the whole layer's, such as the radius, is not to be had from it."""
+        M = len(self.Y)
+        if not 0 <= index < M:
+            raise ValueError(f"neuron = {index!r} is out of range: 0 <= neuron < {M}, the layer's outputs from 0")
+        group, place = divmod(index, M // self.groups)
+        block, own = self.blocks[group], slice(place, place + 1)
+        shift, Z = (None if rows is None else rows[own] for rows in (block.shift, block.responses))
+        return dataclasses.replace(block, Y=block.Y[own], W=block.W[:, own], shift=shift, responses=Z)
+
     def _inputs_of_groups(self) -> list[Inputs]:
         if isinstance(self.X, Patches):
             return [self.X.group(i) for i in range(self.groups)]

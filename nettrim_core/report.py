@@ -11,6 +11,14 @@ from typing import Any
 Z95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
+class Plain:
+    """Base of frozen dataclasses whose fields are plain data."""
+
+    def to_dict(self: Any) -> dict[str, Any]:
+        """The fields by name; numbers that are not finite become None, which JSON can carry."""
+        return finite(dataclasses.asdict(self))
+
+
 @dataclass(frozen=True)
 class LayerReport:
     """One pruned layer. Weights and biases are counted apart; zeros are exact zeros.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from nettrim_core import LayerProblem, discrepancy, sparsity
 from tests.conftest import random_layer
+from tests.test_groups import grouped
 
 
 def parts(**changes: Any) -> dict[str, Any]:
@@ -68,3 +70,23 @@ def test_discrepancy_is_after_the_activation_and_relative() -> None:
 
 def test_sparsity_counts_exact_zeros_only() -> None:
     assert sparsity(torch.tensor([[0.0, 1e-30], [-0.0, 2.0]])) == 0.5
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_problem_of_one_neuron_is_its_row_of_the_layers(groups: int) -> None:
+    layer = grouped(groups)
+    layer = dataclasses.replace(layer, responses=layer.response(2 * layer.W), pruned_inputs=True)
+    assert layer.responses is not None
+    for j in range(6):
+        alone = layer.neuron(j)
+        assert alone.groups == 1
+        assert torch.equal(alone.Y, layer.Y[j : j + 1])
+        assert torch.equal(alone.W, layer.W[:, j : j + 1])
+        torch.testing.assert_close(alone.response(alone.W), layer.response(layer.W)[j : j + 1])
+        assert torch.equal(alone.constant, layer.constant[j : j + 1])
+        assert alone.responses is not None
+        assert torch.equal(alone.responses, layer.responses[j : j + 1])
+        assert (alone.relu, alone.bias, alone.pruned_inputs) == (layer.relu, layer.bias, True)
+    for j in (-1, 6):
+        with pytest.raises(ValueError, match=f"neuron = {j} is out of range: 0 <= neuron < 6"):
+            layer.neuron(j)

@@ -86,6 +86,15 @@ class NetTrim(Layerwise):
         for index in descending:
             yield index, solver.at(epsilons[index])
 
+    def iterates(self, problem: LayerProblem, most: int = admm.MAX_ITERATIONS) -> Iterator[Solution]:
+        """Where the first-order engine stands at each of its certificates, on the way to ``epsilon`` and ``tol``: its
+        last is certified unless ``most`` iterations came first. The weights are those of the inputs that count, and a
+        layer that needs no engine has one of no iterations."""
+        solver = _Solver(problem, self)
+        target = solver.target(self.epsilon)
+        settled = solver.settled(target)
+        yield from [settled] if settled else solver.iterative.iterates(target, self.tol, most)
+
     def memory(self, size: Size, threads: int | None = None) -> int:
         """About how many bytes solving a layer takes at its peak; threads: None for torch's present number."""
         if size.relu and size.images:
@@ -228,10 +237,10 @@ class _Solver:
         started = time.perf_counter()
         target = self.target(epsilon)
         tol = max(tol, self.tol)
-        solution = self._settled(target) or self._solved(target, tol)
+        solution = self.settled(target) or self._solved(target, tol)
         return self._result(solution, epsilon, target.radius, tol, time.perf_counter() - started)
 
-    def _settled(self, target: ResponseSet) -> Solution | None:
+    def settled(self, target: ResponseSet) -> Solution | None:
         """U = 0 where it is allowed, or where no input is alive; the trained weights where the set has no interior
         (radius 0)."""
         L = torch.zeros_like(target.center)
