@@ -38,9 +38,11 @@ async def plotly_js(_: Request) -> Response:
 
 
 if get_script_run_ctx(suppress_warning=True) is None:
-    import nettrim_core  # noqa: F401  (torch takes seconds to import: before the first visitor, not for them)
-    from pages import blobs
+    # torch takes seconds to import, and a network one to load: before the first visitor, not for them
+    from pages import blobs, store
+    from pages.state import DEFAULT_MODEL
 
+    store.warm(DEFAULT_MODEL)
     app = st.App(
         "pages/_main.py",
         routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],

@@ -202,6 +202,12 @@ def sample_names() -> list[str]:
     return sorted(p.parent.name for p in SAMPLE_MODELS.glob("*/bundle.json"))
 
 
+def sample_titles() -> dict[str, str]:
+    """The title of every sample model by its name, without loading any."""
+    headers = {name: json.loads((SAMPLE_MODELS / name / "bundle.json").read_text()) for name in sample_names()}
+    return {name: str(header.get("title", name)) for name, header in headers.items()}
+
+
 def load_bundle(name_or_path: str | Path) -> Bundle:
     """Load a bundle by the name of a sample model or by the path of its folder.
 

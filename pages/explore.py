@@ -31,7 +31,6 @@ state = st.session_state
 
 def main() -> None:
     choice = frame.top("How much can we trim?", INTRO)
-    store.points().read_stored(store.bundle_of(choice.model))
     st.html(STYLE)
     if not frame.ready(choice):
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from nettrim_core.bundle import sample_names
+from nettrim_core.bundle import sample_titles
 from nettrim_core.figures.style import CONFIG
 from nettrim_core.methods import METHODS
 from pages import notebook, session, store, words
@@ -27,6 +27,8 @@ def shown(choice: Choice, part: str) -> bool:
 def top(title: str, intro: str) -> Choice:
     """Heading, notices and controls of a page; the present choice."""
     choice = session.current_choice()
+    with st.spinner("Loading the network …"):
+        store.warm(choice.model)
     if choice.view.present:
         st.html("<style>html { font-size: 125%; } .stMainBlockContainer { padding-top: 3.5rem; }</style>")
     st.title(title)
@@ -46,9 +48,9 @@ def controls(choice: Choice) -> None:
     state["w_layers"], state["w_methods"] = list(choice.layers), list(choice.methods)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         if shown(choice, "model"):
-            titles = {name: store.bundle_of(name).title for name in sample_names()}
+            titles = sample_titles()
             st.selectbox(
-                "Network", sample_names(), format_func=titles.__getitem__, key="w_model", width=300,
+                "Network", list(titles), format_func=titles.__getitem__, key="w_model", width=300,
                 on_change=picked_model,
                 help="A trained network that comes with the studio, with its data. Its card is under Settings.",
             )  # fmt: skip

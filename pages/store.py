@@ -1,4 +1,5 @@
-"""What all visitors share: bundles, and finished points by what made them."""
+"""What all visitors share: bundles, and finished points by what made them. No Streamlit: it is filled before the server
+begins."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-import streamlit as st
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle
 from nettrim_core.capture import anatomy, sizes_of
@@ -23,12 +24,12 @@ LIVE_POINTS = 3000  # computed points a server keeps, the oldest going first
 LIVE_PARTS = 20_000  # layers of them
 
 
-@st.cache_resource(max_entries=8, show_spinner="Loading the network …")
+@lru_cache(maxsize=8)
 def bundle_of(name: str) -> Bundle:
     return load_bundle(name)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@lru_cache(maxsize=32)
 def facts_of(name: str) -> Facts:
     bundle = bundle_of(name)
     layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
@@ -36,7 +37,7 @@ def facts_of(name: str) -> Facts:
     return Facts(layers, len(bundle.calibration), convolutions)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@lru_cache(maxsize=64)
 def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
     """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
     bundle = bundle_of(name)
@@ -44,7 +45,7 @@ def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
     return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@lru_cache(maxsize=8)
 def dense_regions(name: str) -> np.ndarray | None:
     """The decision regions of a dense network with two inputs."""
     return decision_regions(bundle_of(name).model, bundle_of(name))
@@ -147,6 +148,12 @@ def _of_part(stored: Stored, part: tuple[str, ...]) -> list[Point]:
     ]
 
 
-@st.cache_resource(show_spinner=False)
+@lru_cache(maxsize=1)
 def points() -> Points:
     return Points()
+
+
+def warm(name: str) -> None:
+    """Have this model at hand for the first visitor: its bundle, and its stored sweeps."""
+    facts_of(name)
+    points().read_stored(bundle_of(name))

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from nettrim_core import load_bundle
 from pages.stage import KNOB as HTML
-from tests.browsing import KNOB, ROOT, charted, opened, serving
+from pages.stage import WEB
+from tests.browsing import KNOB, charted, opened, serving
 
 
 def marker_offsets(page: Page) -> list[float]:
@@ -115,18 +116,21 @@ def test_a_call_that_streamlit_takes_back_leaves_the_knob_as_it_was(page: Page) 
           parentElement.id = "second"
           parentElement.innerHTML = html
           document.querySelector(".ntk").after(parentElement)
-          const call = (points) => {
-            const series = [{name: "Mine", style: 0, points}]
-            const data = {epsilons: [0.1], series, index: 0, dense: 0.9, alt: "", plotly: ""}
-            return knob({data, parentElement, setTriggerValue: () => {}})
+          const axis = {title: "", ticks: "", log: false, range: null}
+          const call = (point) => {
+            const said = [point ? [`${100 * point.x} % zeros`, `${100 * point.y} % right`] : ["not solved yet"]]
+            const series = [{name: "Mine", style: 0, curve: [point], places: [point], said}]
+            const data = {stops: ["0.1"], symbol: "", label: "", series, index: 0, dense: null, x: axis, y: axis}
+            return knob({data: {...data, alt: "", plotly: ""}, parentElement, setTriggerValue: () => {}})
           }
-          call([[0.5, 0.75, "certified"]])
-          for (const late of [[null], [[0.1, 0.2, "rough"]]]) await Promise.resolve(call(late)).then((back) => back())
+          const point = (x, y, quality) => ({x, y, low: null, high: null, quality, hover: ""})
+          call(point(0.5, 0.75, "certified"))
+          for (const late of [null, point(0.1, 0.2, "rough")]) await Promise.resolve(call(late)).then((back) => back())
         }""",
-        [(ROOT / "pages" / "knob.js").read_text(), HTML],
+        [(WEB / "shared.js").read_text() + (WEB / "knob.js").read_text(), HTML],
     )
     expect(page.locator('#second .ntk[data-state="ready"]')).to_be_visible(timeout=10_000)
-    expect(page.locator("#second .ntk-readout")).to_have_text(re.compile("Mine.*50.0 % zeros.*75.0 % right"))
+    expect(page.locator("#second .ntk-readout")).to_have_text(re.compile("Mine.*50 % zeros.*75 % right"))
     assert page.evaluate("document.querySelector('#second .ntk-plot').data[0].x") == [0.5]
 
 
@@ -135,7 +139,7 @@ def test_a_typed_epsilon_is_solved_for(page: Page) -> None:
     page.get_by_role("spinbutton", name="Exact epsilon").fill("0.123")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("eps=0.123"), timeout=15_000)
-    expect(page.locator(".ntk-eps")).to_have_text("ε = 0.123", timeout=15_000)
+    expect(page.locator(".ntk-value")).to_have_text("ε = 0.123", timeout=15_000)
     expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=60_000)
     expect(page.locator(".st-key-sentence")).not_to_contain_text("not solved here yet", timeout=60_000)
     expect(page.get_by_role("slider", name=KNOB)).to_have_attribute("max", "25")

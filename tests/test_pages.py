@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
     st.cache_resource.clear()
+    store.points.cache_clear()
     yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     st.cache_resource.clear()
 
