@@ -10,10 +10,15 @@ if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
 st.set_page_config(page_title="Net-Trim studio", page_icon="✂️", layout="wide")
-st.html(
-    "<style>.stMainBlockContainer { padding-top: 4.5rem; max-width: 1340px; }"
-    "@media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }</style>"
-)
+STYLE = """<style>
+.stMainBlockContainer { padding-top: 4.5rem; max-width: 1340px; }
+@media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }
+/* as they come, the names of keys and of what is picked are too pale to read */
+kbd { opacity: 1 !important; color: inherit !important; }
+[data-testid$="Active"], [data-testid$="Active"] p { color: inherit !important; }
+</style>"""
+
+st.html(STYLE)
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),

@@ -20,7 +20,7 @@ PLOTLY = f"vendor/plotly.min.js?v={plotly.__version__}"
 
 KNOB = """
 <div class="ntk" data-state="loading">
-  <div class="ntk-chart" role="img"><div class="ntk-plot"></div><svg class="ntk-markers" aria-hidden="true"></svg></div>
+  <div class="ntk-chart" role="figure"><div class="ntk-plot"></div><svg class="ntk-markers" aria-hidden="true"></svg></div>
   <div class="ntk-row"><label for="ntk-range"></label><output class="ntk-value" for="ntk-range"></output>
     <button type="button" class="ntk-play">Play</button><button type="button" class="ntk-copy">Copy link</button></div>
   <input id="ntk-range" type="range" min="0" step="1">
@@ -41,7 +41,7 @@ BARS = """
 SIGHT = '<div class="ntp ntp-sight"><div class="ntp-panels"></div></div>'
 HEAT = """
 <div class="ntp ntp-heat" data-state="loading">
-  <div class="ntp-frame" role="img"><div class="ntp-plot"></div><div class="ntp-cursor"></div></div>
+  <div class="ntp-frame" role="figure"><div class="ntp-plot"></div><div class="ntp-cursor"></div></div>
 </div>
 """
 
