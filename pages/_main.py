@@ -15,7 +15,7 @@ STYLE = """<style>
 @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem; padding-right: 2rem; } }
 /* as they come, the names of keys and of what is picked are too pale to read */
 kbd { opacity: 1 !important; color: inherit !important; }
-[data-testid$="Active"], [data-testid$="Active"] p { color: inherit !important; }
+[data-variant][data-selected="true"], [data-variant][data-selected="true"] p { color: inherit !important; }
 </style>"""
 
 st.html(STYLE)

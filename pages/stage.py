@@ -20,7 +20,9 @@ PLOTLY = f"vendor/plotly.min.js?v={plotly.__version__}"
 
 KNOB = """
 <div class="ntk" data-state="loading">
-  <div class="ntk-chart" role="figure"><div class="ntk-plot"></div><svg class="ntk-markers" aria-hidden="true"></svg></div>
+  <div class="ntk-chart" role="figure">
+    <div class="ntk-plot"></div><svg class="ntk-markers" aria-hidden="true"></svg>
+  </div>
   <div class="ntk-row"><label for="ntk-range"></label><output class="ntk-value" for="ntk-range"></output>
     <button type="button" class="ntk-play">Play</button><button type="button" class="ntk-copy">Copy link</button></div>
   <input id="ntk-range" type="range" min="0" step="1">
