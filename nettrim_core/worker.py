@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -18,6 +20,8 @@ import torch
 from nettrim_core.tasks import TASKS
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
+
+ALIVE_EVERY = 1.0  # seconds between looks at the parent
 
 
 def serve(lines: Iterable[str]) -> Iterator[str]:
@@ -33,7 +37,15 @@ def serve(lines: Iterable[str]) -> Iterator[str]:
             yield json.dumps({"error": f"{error}"})
 
 
+def end_with(parent: int) -> None:
+    """Leave when the process that asked is gone, even in the middle of a solve: nobody waits for the answer."""
+    while os.getppid() == parent:
+        time.sleep(ALIVE_EVERY)
+    os._exit(1)
+
+
 def main() -> None:
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up()  # before the first request, which then need not wait for compiled code to be loaded
     for answer in serve(sys.stdin):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from nettrim_core.record import Point, Stored, load_points, save_points
 from nettrim_core.tasks.sweeps import solve
 from nettrim_core.worker import serve
 
+ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe("digits_mlp", ("fc2", "fc3"), samples=300)
 CURVES = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]} for name in ("nettrim", "lobs")]
 
@@ -65,6 +69,32 @@ def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
             mask = (pruned.get_submodule(layer).weight != 0).T.numpy()
             assert (point.mask(layer) != mask).mean() < 2e-3  # another process may round otherwise
     assert {name for name, _ in points} == {"nettrim", "lobs"}
+
+
+def test_a_worker_ends_when_its_server_is_gone() -> None:
+    slow = {"recipe": Recipe("lenet_300_100", ("fc1",), samples=4000).to_dict(), "curves": CURVES}
+    request = json.dumps({"task": "sweep", "sweeps": [slow]})
+    server = f"""
+import subprocess, sys, time
+worker = subprocess.Popen([sys.executable, "-m", "nettrim_core.worker"], stdin=subprocess.PIPE, text=True)
+worker.stdin.write({request!r} + chr(10)); worker.stdin.flush()
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    time.sleep(6)  # it is at work by now
+    parent.kill()
+    parent.wait()
+    wait(lambda: not alive(pid), 10)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_methods_take_turns() -> None:
