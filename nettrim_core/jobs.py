@@ -91,7 +91,7 @@ class Pool:
             root = str(Path(__file__).resolve().parents[1])
             path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nettrim_core.worker"],
+                [sys.executable, "-m", "nettrim_core.worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

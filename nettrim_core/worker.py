@@ -1,6 +1,6 @@
 """The child process that solves: requests come in and answers go out as lines of JSON.
 
-Work is done here (``python -m nettrim_core.worker``) and not in the server, so that a page stays responsive and a
+Work is done here (``python -m nettrim_core.worker PARENT``, the server's process id) and not in the server, so that a page stays responsive and a
 cancel is a kill. A request names one of :data:`nettrim_core.tasks.TASKS`, ``{"task": "sweep", ...}``; each answer of
 that task is a line, and ``{"done": true}`` the last. A request that cannot be met is answered with
 ``{"error": "one sentence"}``.
@@ -45,7 +45,8 @@ def end_with(parent: int) -> None:
 
 
 def main() -> None:
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     warm_up()  # before the first request, which then need not wait for compiled code to be loaded
     for answer in serve(sys.stdin):

@@ -75,16 +75,17 @@ def test_a_worker_ends_when_its_server_is_gone() -> None:
     slow = {"recipe": Recipe("lenet_300_100", ("fc1",), samples=4000).to_dict(), "curves": CURVES}
     request = json.dumps({"task": "sweep", "sweeps": [slow]})
     server = f"""
-import subprocess, sys, time
-worker = subprocess.Popen([sys.executable, "-m", "nettrim_core.worker"], stdin=subprocess.PIPE, text=True)
+import os, subprocess, sys, time
+command = [sys.executable, "-m", "nettrim_core.worker", str(os.getpid())]
+worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
 worker.stdin.write({request!r} + chr(10)); worker.stdin.flush()
 print(worker.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
     parent = subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    time.sleep(6)  # it is at work by now
+    assert "point" in parent.stdout.readline()  # it is at work
     parent.kill()
     parent.wait()
     wait(lambda: not alive(pid), 10)
