@@ -1,9 +1,9 @@
 """The child process that solves: requests come in and answers go out as lines of JSON.
 
-Work is done here (``python -m nettrim_core.worker PARENT``, the server's process id) and not in the server, so that a page stays responsive and a
-cancel is a kill. A request names one of :data:`nettrim_core.tasks.TASKS`, ``{"task": "sweep", ...}``; each answer of
-that task is a line, and ``{"done": true}`` the last. A request that cannot be met is answered with
-``{"error": "one sentence"}``.
+Work is done here (``python -m nettrim_core.worker PARENT``, which is the server's process id) and not in the server, so
+that a page stays responsive and a cancel is a kill. A request names one of :data:`nettrim_core.tasks.TASKS`,
+``{"task": "sweep", ...}``; each answer of that task is a line, and ``{"done": true}`` the last. A request that cannot be
+met is answered with ``{"error": "one sentence"}``.
 """
 
 from __future__ import annotations
