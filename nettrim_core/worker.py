@@ -2,7 +2,7 @@
 
 Work is done here (``python -m nettrim_core.worker PARENT``, which is the server's process id) and not in the server, so
 that a page stays responsive and a cancel is a kill. A request names one of :data:`nettrim_core.tasks.TASKS`,
-``{"task": "sweep", ...}``; each answer of that task is a line, and ``{"done": true}`` the last. A request that cannot be
+``{"task": "sweep", ...}``; each answer is a line, and ``{"done": true}`` the last. A request that cannot be
 met is answered with ``{"error": "one sentence"}``.
 """
 
