@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from nettrim_core.recipe import EPSILONS, Recipe
-from nettrim_core.record import Point
+from nettrim_core.record import Point, region_axes
 from pages import curves, frame, session, store, work
 from pages.lessons import CARDS, Card, Door, Evidence, Slider, glossary
 from pages.state import Choice
@@ -55,13 +56,15 @@ def guess(card: Card) -> None:
     """The card's control, and the button that shows the answer; afterwards the guess stays."""
     control, key = card.control, f"guess_{card.key}"
     known = card.key in guesses()
-    shared = {"key": key, "disabled": known, "persist_state": "session"}
     if isinstance(control, Slider):
-        kind = float if control.digits else int
-        numbers = (kind(number) for number in (control.low, control.high, control.start))
-        said = st.slider(control.label, *numbers, kind(control.step), **shared)
+        low, high, middle, step = map(float, (control.low, control.high, control.start, control.step))
+        said = st.slider(
+            control.label, low, high, middle, step, f"%.{control.digits}f", key, disabled=known, persist_state="session"
+        )
     else:
-        said = st.radio(control.label, list(control.texts), index=None, format_func=control.say, **shared)
+        said = st.radio(
+            control.label, list(control.texts), None, control.say, key, disabled=known, persist_state="session"
+        )
     if known:
         st.button("Guess again", key=f"again_{card.key}", on_click=forget, args=(card,), help="Hide the answer.")
         return
@@ -157,8 +160,7 @@ def show(card: Card) -> None:
 
 
 def answer(card: Card, answers: list[dict[str, Any]]) -> None:
-    said, dense = guesses()[card.key], store.dense_regions(card.states[0].model)
-    evidence = Evidence(solved, answers, dense)
+    said, evidence = guesses()[card.key], Evidence(solved, answers, plane(card))
     doors = card.doors(evidence)
     choice = session.current_choice()
     cells = frame.Cells(dataclasses.replace(doors[0].choice, hide=choice.hide), card.title)
@@ -173,10 +175,20 @@ def answer(card: Card, answers: list[dict[str, Any]]) -> None:
         known = glossary()
         st.markdown("\n".join(f"- **{symbol}**: {known[symbol]}" for symbol in card.symbols))
     with st.container(horizontal=True):
+        if choice.card < len(CARDS) and st.button("Next card", key="next_card"):
+            session.change(card=choice.card + 1)
+            st.rerun()  # all of the page, of which the answer is a part that runs alone
         for i, door in enumerate(doors):
             if st.button(door.label, key=f"door_{card.key}_{i}"):
                 enter(door)
     cells.offer()
+
+
+def plane(card: Card) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """The trained network's decision regions with their axes, where the card's network has two inputs."""
+    model = card.states[0].model
+    dense = store.dense_regions(model)
+    return None if dense is None else (dense, *region_axes(store.bundle_of(model)))
 
 
 def enter(door: Door) -> None:

@@ -239,7 +239,7 @@ CARDS: tuple[Card, ...] = (
         "rivals",
         "Where does L-OBS win?",
         "Net-Trim does not win everywhere. In one of these places L-OBS gets more right with as many zeros. In which?",
-        Options("Your guess", {name: words.place(choice) for name, choice in RIVAL_PLACES.items()}),
+        Options("Your guess", {name: words.start(words.place(choice)) for name, choice in RIVAL_PLACES.items()}),
         (*RIVAL_PLACES.values(), SHRUNK),
         numbers.winner,
         words.rivals,

@@ -46,12 +46,12 @@ Get = Callable[[Choice, str, float], Point | None]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a card may look at. get: a solved point by choice, method and epsilon; answers: of the card's task; dense:
-    the trained network's decision regions, where it has two inputs."""
+    """What a card may look at. get: a solved point by choice, method and epsilon; answers: of the card's task; plane:
+    of a network with two inputs, the classes that the trained one gives to the plane, and the plane's axes."""
 
     get: Callable[[Choice, str, float], Point]
     answers: Sequence[Mapping[str, Any]] = ()
-    dense: np.ndarray | None = None
+    plane: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     def at(self, choice: Choice, method: str = "nettrim") -> Point:
         return self.get(choice, method, choice.eps)

@@ -82,17 +82,19 @@ def ball(e: Evidence, guess: Guess, dark: bool) -> list[Picture]:
 
 
 def greedy(e: Evidence, guess: Guess, dark: bool) -> list[Picture]:
-    found = near(e, GREEDY)
-    before = found[0].report.accuracy_before
-    shown = [("Trained", e.dense, f"No zeros, {right(before)}.")]
-    for point in found:
-        text = f"{percent(point.report.sparsity)} zeros, {right(accuracy(point))}, at ε = {point.epsilon:g}."
+    assert e.plane is not None
+    dense, x, y = e.plane
+    ours, *theirs = near(e, GREEDY)
+    shown: list[tuple[str, np.ndarray | None, str]] = [
+        ("Trained", dense, f"No zeros, {right(ours.report.accuracy_before)}.")
+    ]
+    for point, why in ((ours, ""), *((point, ", the solved point nearest to as many zeros") for point in theirs)):
+        text = f"{percent(point.report.sparsity)} zeros, {right(accuracy(point))}, at ε = {point.epsilon:g}{why}."
         shown.append((METHOD_TITLES[point.method], point.regions, text))
     pictures = []
     for title, classes, text in shown:
         if classes is not None:
-            side = np.arange(len(classes), dtype=float)
-            figure = figures.regions(classes, side, side, dark)
+            figure = figures.regions(classes, x, y, dark)
             pictures.append(Picture(figure, f"Decision regions. {title}. {text}", f"**{title}.** {text}"))
     return pictures
 
@@ -101,12 +103,14 @@ def two_sets(e: Evidence, guess: Guess, dark: bool) -> list[Picture]:
     answer = e.answers[0]
     pictures = []
     for key, title in (("two", "With both sets"), ("linear", "Near everywhere")):
-        halves = key == "two"
-        figure = figures.samples(answer["trained"], answer[key], answer["half_width"], dark, halves=halves)
+        figure = figures.samples(answer["trained"], answer[key], answer["half_width"], dark, halves=key == "two")
         trained, pruned = (np.asarray(answer[name]) for name in ("trained", key))
         moved = [float(np.sqrt(np.mean((pruned - trained)[on] ** 2))) for on in (trained > 0, trained <= 0)]
-        text = f"On ω samples moved by {moved[0]:.2f}, off ω by {moved[1]:.2f} (root mean square)."
-        alt = f"Neuron {answer['neuron']}: response after pruning over the one before. {title}: {text}"
+        text = (
+            f"{len(trained):,} samples in neuron {answer['neuron']}: on ω (filled) they moved by {moved[0]:.2f}, off ω "
+            f"(open) by {moved[1]:.2f} (root mean square). Grey: where they may lie, if all near ones share alike."
+        )
+        alt = f"Response after pruning over the one before. {title}: {text}"
         pictures.append(Picture(figure, alt, f"**{title}.** {text}"))
     return pictures
 
@@ -117,7 +121,7 @@ def cascade(e: Evidence, guess: Guess, dark: bool) -> list[Picture]:
         _line("cascade", look_of("nettrim"), e.curve(CASCADE), [here], "top right"),
         _line("parallel", figures.variant("nettrim"), e.curve(in_parallel(CASCADE)), [fewer], "bottom left"),
     ]
-    figure = figures.curves(lines, ZEROS, RIGHT, dark, window=(0.48, 0.97))
+    figure = figures.curves(lines, ZEROS, RIGHT, dark, window=(here.report.sparsity - 0.15, 0.96))
     alt = (
         f"Right answers over zeros for both modes. Marked: the cascade, {percent(here.report.sparsity)} zeros and "
         f"{right(accuracy(here))}; in parallel, {percent(fewer.report.sparsity)} zeros and {right(accuracy(fewer))}."

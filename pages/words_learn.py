@@ -38,6 +38,11 @@ def place(choice: Choice) -> str:
     return f"{NAMES[choice.model]}, {'as a cascade' if choice.mode == 'cascade' else 'in parallel'}, ε = {choice.eps:g}"
 
 
+def start(text: str) -> str:
+    """The text as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
 def how_many(e: Evidence) -> str:
     best = most_zeros(e)
     report = best.report
@@ -115,9 +120,8 @@ def rivals(e: Evidence) -> str:
     shrunk, adjusted = matched(e, SHRUNK)
     assert theirs is not None
     least_squares = "" if adjusted is None else f", and L-OBS's to {'about ' * adjusted.between}{percent(adjusted.y)}"
-    start = place(won)
     return (
-        f"{start[:1].upper()}{start[1:]}: with {percent(ours.sparsity)} zeros Net-Trim has {right(ours.accuracy)} and "
+        f"{start(place(won))}: with {percent(ours.sparsity)} zeros Net-Trim has {right(ours.accuracy)} and "
         f"L-OBS {'about ' * theirs.between}{right(theirs.accuracy)}.\n\n"
         "Net-Trim makes the sum of the weights' sizes small (l1), so that what it keeps is shrunk as well; L-OBS "
         f"adjusts what it keeps by least squares. With {percent(shrunk.sparsity)} zeros in {SHRUNK.layers[0]}, "

@@ -97,7 +97,14 @@ def ball(norm: float, radius: float, along: float, across: float, dark: bool) ->
                 hovertemplate="%{x:.1f}, %{y:.1f}<extra></extra>",
             )
         )  # fmt: skip
-    figure.add_annotation(x=norm, y=-radius, yanchor="top", text="the ball: ε times the arrow", showarrow=False)
+    figure.add_annotation(
+        x=norm + 1.5 * radius,
+        y=-radius,
+        xanchor="right",
+        yanchor="top",
+        text="the ball: ε times the arrow",
+        showarrow=False,
+    )
     figure.update_xaxes(range=[-0.02 * norm, norm + 1.6 * radius])
     figure.update_yaxes(range=[-1.9 * radius, 1.7 * radius], scaleanchor="x", scaleratio=1)
     return figure
@@ -179,7 +186,7 @@ def pairs(
                 marker={"size": 12, "symbol": look.symbol, "color": look.color(dark)},
             )
         )  # fmt: skip
-    figure.update_xaxes(tickformat=".0%", range=[0.35, 1.1])
+    figure.update_xaxes(tickformat=".0%", range=[0.35, 1.1], tickvals=[0.4, 0.6, 0.8, 1.0])
     figure.update_yaxes(autorange="reversed")
     return figure
 
