@@ -24,8 +24,8 @@ def shown(choice: Choice, part: str) -> bool:
     return part not in choice.hide and not presenting
 
 
-def top(title: str, intro: str) -> Choice:
-    """Heading, notices and controls of a page; the present choice."""
+def top(title: str, intro: str, prunes: bool = True) -> Choice:
+    """Heading, notices and, where the page prunes what is chosen, the controls; the present choice."""
     choice = session.current_choice()
     with st.spinner("Loading the network …"):
         store.warm(choice.model)
@@ -36,8 +36,9 @@ def top(title: str, intro: str) -> Choice:
         st.markdown(intro)
     for sentence in st.session_state.get("notices", []):
         st.warning(sentence, icon="🔗")
-    with st.container(key="model"):
-        controls(choice)
+    if prunes:
+        with st.container(key="model"):
+            controls(choice)
     return choice
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from nettrim_core.bundle import sample_names
+from pages.lessons import CARDS
 from pages.state import METHOD_TITLES, Choice, Facts, parse
 from pages.store import facts_of
 
@@ -30,7 +31,7 @@ def current_choice() -> Choice:
 def choice_of(query: dict[str, list[str]]) -> tuple[Choice, list[str]]:
     """The choice of a link, and what of it could not be followed."""
     facts: dict[str, Callable[[], Facts]] = {name: lambda name=name: facts_of(name) for name in sample_names()}
-    return parse(query, facts)
+    return parse(query, facts, len(CARDS))
 
 
 def choose(choice: Choice) -> None:

@@ -271,11 +271,13 @@ def _grid(name: str, rows: int) -> list[Any]:
 Wrong = Callable[[str, object, str, object], None]
 
 
-def parse(query: Mapping[str, Sequence[str]], facts: Mapping[str, Any]) -> tuple[Choice, list[str]]:
+def parse(
+    query: Mapping[str, Sequence[str]], facts: Mapping[str, Any], cards: int = 99
+) -> tuple[Choice, list[str]]:  # fmt: skip
     """The choice a link asks for, and a sentence for everything in it that could not be followed.
 
     query: parameter -> values (lists may be repeated parameters or comma-separated). facts: model -> a function that
-    returns its :class:`Facts`.
+    returns its :class:`Facts`. cards: how many the lesson has.
     """
     said: list[str] = []
 
@@ -298,7 +300,7 @@ def parse(query: Mapping[str, Sequence[str]], facts: Mapping[str, Any]) -> tuple
     choice = _number(query, "n", int, 1, here.rows, choice, wrong)
     choice = _number(query, "patches", int, *PATCHES_RANGE, choice, wrong)
     choice = _number(query, "neuron", int, *NEURON_RANGE, choice, wrong)
-    choice = _number(query, "card", int, 1, 99, choice, wrong)
+    choice = _number(query, "card", int, 1, cards, choice, wrong)
     for name in query:
         kind, _, layer = name.partition(".")
         if name in setting_fields() or (kind in LAYER_FIELDS and layer in here.layers):

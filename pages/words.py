@@ -54,6 +54,7 @@ GLOSSARY = """
 | **violation** | how far a response is outside of what was allowed, as a part of the tolerance |
 | **certified** | gap and violation are both at most the setting *tol*, computed in double precision |
 | **bound** | an error that theory promises not to exceed, after this layer in the pruned network |
+| **ω, omega** | the neurons and samples where the trained network's ReLU let something through |
 | **γ, gamma** | in a cascade: how much more than the error already made a later layer may make, squared |
 | **κ, kappa** | in a cascade: a factor on the tolerance of the last layer |
 | **damping** | a small number on the diagonal of the matrix that L-OBS inverts, against division by nearly nothing |

@@ -3,6 +3,7 @@ plain data."""
 
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
+from nettrim_core.tasks.lessons import ball, storage, two_sets
 from nettrim_core.tasks.sweeps import sweep
 
-TASKS = {"sweep": sweep, "files": files, "check": check}
+TASKS = {"sweep": sweep, "files": files, "check": check, "ball": ball, "two_sets": two_sets, "storage": storage}
