@@ -4,5 +4,6 @@ plain data."""
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
 from nettrim_core.tasks.sweeps import sweep
+from nettrim_core.tasks.tuning import judge, rounds, tune
 
-TASKS = {"sweep": sweep, "files": files, "check": check}
+TASKS = {"sweep": sweep, "files": files, "check": check, "tune": tune, "rounds": rounds, "judge": judge}
