@@ -79,9 +79,8 @@ class Runs:
         return self.held[key]
 
 
-@st.cache_resource(scope="session", show_spinner=False)
 def runs() -> Runs:
-    return Runs()
+    return st.session_state.setdefault("runs", Runs())
 
 
 def tune_request(choice: Choice, names: Sequence[str]) -> dict[str, Any]:
