@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import load, load_file, save, save_file
+from torch import Tensor, nn
 
 from nettrim_core.report import Report
 
@@ -28,17 +29,42 @@ def export(model: nn.Module, report: Report, path: str | Path) -> list[str]:
     return [_check_weights(model, report, folder / WEIGHTS), _check_report(report, folder / REPORT)]
 
 
-def _check_weights(model: nn.Module, report: Report, path: Path) -> str:
+def packed(model: nn.Module, masks: Mapping[str, Tensor]) -> bytes:
+    """The state dict as the bytes of model.safetensors, loaded again with strict=True and compared.
+
+    masks: parameter name -> bool, False where it must be exactly zero. Raises ValueError where a check fails.
+    """
+    data = save({key: value.contiguous() for key, value in model.state_dict().items()})
+    loaded = _reloaded(model, load(data), WEIGHTS).state_dict()
+    for name, mask in masks.items():
+        if bool(loaded[name][~mask].any()):
+            raise ValueError(f"{WEIGHTS}: {name} has weights that are not zero where its mask says they are")
+    return data
+
+
+def unpacked(model: nn.Module, data: bytes) -> nn.Module:
+    """A copy of ``model`` with the weights that :func:`packed` gave."""
+    fresh = copy.deepcopy(model)
+    fresh.load_state_dict(load(data), strict=True)
+    return fresh
+
+
+def _reloaded(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> nn.Module:
+    """A copy with these weights, which must be the model's own bit for bit."""
     fresh = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in fresh.parameters():
             parameter.fill_(torch.nan)  # nothing may come from the copy
-    fresh.load_state_dict(load_file(path), strict=True)
+    fresh.load_state_dict(weights, strict=True)
     wanted = model.state_dict()
     for key, value in fresh.state_dict().items():
         if not torch.equal(value, wanted[key]):
-            raise ValueError(f"{path}: {key} differs from the pruned network after loading")
-    loaded = fresh.state_dict()
+            raise ValueError(f"{source}: {key} differs from the pruned network after loading")
+    return fresh
+
+
+def _check_weights(model: nn.Module, report: Report, path: Path) -> str:
+    loaded = _reloaded(model, load_file(path), path).state_dict()
     for layer in report.layers:
         zeros = int((loaded[f"{layer.name}.weight"] == 0).sum())
         if zeros != layer.weight_zeros:

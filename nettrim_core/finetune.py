@@ -24,13 +24,17 @@ class Training(Settings):
     patience: stop after so many epochs without a lower validation loss.
     """
 
-    epochs: int = setting(10, 1, 10_000, help="passes over the training rows, at most")
-    rate: float = setting(1e-2, 0, 10, open=True, help="learning rate")
-    batch: int = setting(128, 1, 2**20, help="rows a step")
-    momentum: float = setting(0.9, 0, 1, help="momentum of SGD")
-    adam: bool = setting(False, help="Adam in place of SGD")
-    cosine: bool = setting(True, help="let the learning rate fall to zero")
-    patience: int = setting(5, 1, 10_000, help="epochs without a lower validation loss before it ends")
+    epochs: int = setting(
+        10, 1, 10_000, help="passes over the training rows, at most; each gives the weights more time"
+    )
+    rate: float = setting(
+        1e-2, 0, 10, open=True, help="learning rate: how far a step moves the weights; too far, and they forget"
+    )
+    batch: int = setting(128, 1, 2**20, help="rows a step: few make many noisy steps, many make few steady ones")
+    momentum: float = setting(0.9, 0, 1, help="momentum of SGD: how much of a step is carried into the next")
+    adam: bool = setting(False, help="Adam, which scales each weight's step by itself, in place of SGD")
+    cosine: bool = setting(True, help="let the learning rate fall to zero, so that the weights settle")
+    patience: int = setting(5, 1, 10_000, help="epochs without a lower validation loss before it ends early")
     seed: int = setting(0, 0, 2**31 - 1, help="of the validation rows and of the order of the training rows")
 
 

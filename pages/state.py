@@ -86,8 +86,22 @@ class Goal(Settings):
     rule: str = one_of("hull", *(rule for rule in RULES if rule != "hull"), help="how layers share the budget")
 
 
+@dataclass(frozen=True)
+class Rounds(Settings):
+    """What the Fine-tune page asks for where it prunes and retrains in rounds."""
+
+    number: int = setting(4, 1, 20, help="rounds of pruning and retraining; one does it all at once")
+    zeros: float = setting(0.9, 0, 0.999, help="fraction of the weights and biases that are zero after the last round")
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """Zeros after every round: each takes the same part of what the one before left."""
+        left = 1 - self.zeros
+        return tuple(round(1 - left ** (k / self.number), 4) for k in range(1, self.number + 1))
+
+
 # whose settings a form or a link can change, by the first part of their dotted names; the view's have none
-OWNERS: dict[str, Any] = {"": View, "cascade": Cascade, "budget": Goal, "train": Training, **METHODS}
+OWNERS: dict[str, Any] = {"": View, "cascade": Cascade, "budget": Goal, "train": Training, "rounds": Rounds, **METHODS}
 # of every layer, by "scale.fc1" and "lock.fc1"
 LAYER_FIELDS = {
     "scale": setting(1.0, 0.01, 100, help="factor on epsilon for this layer"),
@@ -125,7 +139,7 @@ class Choice:
         return self.of("")
 
     def of(self, owner: str) -> Any:
-        """The settings of one owner that is no method: ``View``, ``Cascade``, ``Goal`` or ``Training``."""
+        """The settings of one owner that is no method: ``View``, ``Cascade``, ``Goal``, ``Training``, ..."""
         return OWNERS[owner](**self._settings_of(owner))
 
     def recipe(self) -> Recipe:

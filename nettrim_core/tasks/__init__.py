@@ -5,5 +5,16 @@ from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
 from nettrim_core.tasks.lessons import ball, storage, two_sets
 from nettrim_core.tasks.sweeps import sweep
+from nettrim_core.tasks.tuning import judge, rounds, tune
 
-TASKS = {"sweep": sweep, "files": files, "check": check, "ball": ball, "two_sets": two_sets, "storage": storage}
+TASKS = {
+    "check": check,
+    "files": files,
+    "ball": ball,
+    "storage": storage,
+    "two_sets": two_sets,
+    "sweep": sweep,
+    "judge": judge,
+    "rounds": rounds,
+    "tune": tune,
+}

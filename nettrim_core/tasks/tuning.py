@@ -1,0 +1,86 @@
+"""Retraining pruned networks: every epoch as it ends, with the weights where it is the best so far."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from safetensors.torch import load
+from torch import Tensor
+
+from nettrim_core.bundle import Bundle
+from nettrim_core.evaluate import evaluate
+from nettrim_core.export import packed, unpacked
+from nettrim_core.finetune import Epoch, Training, finetune
+from nettrim_core.masks import masks_of
+from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.report import finite
+from nettrim_core.rounds import prune_rounds
+from nettrim_core.workbench import Workbench
+
+
+def tune(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
+    """``{"recipe", "methods": [[name, settings], ...], "training"}`` -> for each method in turn ``{"method",
+    "report"}`` of the pruning, ``{"method", "epoch", ...}`` for every epoch, and ``{"method", "test"}``.
+
+    An epoch that is the best so far brings ``"weights"``, base64 of model.safetensors, and ``"zeros"``, counted in it
+    among the weights of the pruned layers. ``"test"`` is a Share of the test rows.
+    """
+    recipe, how = Recipe.from_dict(request["recipe"]), Training(**request["training"])
+    bundle = bench.bundle(recipe.bundle)
+    for name, settings in request["methods"]:
+        pruned, report = bench.pruned(recipe, method_from(name, settings))
+        yield {"method": name, "report": report.to_dict()}
+        masks = masks_of(pruned, [layer.name for layer in report.layers])
+        tuning = finetune(pruned, masks, bundle.train, bundle.validation, how)
+        for epoch in tuning:
+            yield {"method": name, **_epoch(epoch, tuning.model, masks)}
+        yield {"method": name, "test": _test(tuning.model, bundle)}
+
+
+def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
+    """``{"recipe", "method", "settings", "targets", "training"}`` -> the answers of :func:`tune` with ``"round"``, 1,
+    2, ..., in place of ``"method"``; a round's report is of pruning what the round before left."""
+    recipe, how = Recipe.from_dict(request["recipe"]), Training(**request["training"])
+    bundle, method = bench.bundle(recipe.bundle), method_from(request["method"], request["settings"])
+    inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
+    steps = prune_rounds(
+        bundle.model, inputs, method, request["targets"], bundle.train, bundle.validation, how,
+        cascade=recipe.cascade or False, layers=list(recipe.layers), test=bundle.validation, seed=recipe.seed,
+        max_patches=recipe.patches,
+    )  # fmt: skip
+    model, masks = bundle.model, {}
+    for step in steps:
+        if step.epoch is None:
+            if step.round > 1:
+                yield {"round": step.round - 1, "test": _test(model, bundle)}
+            masks = masks_of(step.model, [layer.name for layer in step.report.layers])
+            yield {"round": step.round, "report": step.report.to_dict()}
+        else:
+            yield {"round": step.round, **_epoch(step.epoch, step.model, masks)}
+        model = step.model
+    yield {"round": len(request["targets"]), "test": _test(model, bundle)}
+
+
+def judge(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
+    """``{"bundle", "weights"}`` -> ``{"test"}``: the weights of an epoch, base64, on the test rows."""
+    bundle = bench.bundle(request["bundle"])
+    yield {"test": _test(unpacked(bundle.model, base64.b64decode(request["weights"])), bundle)}
+
+
+def _epoch(epoch: Epoch, model: Any, masks: Mapping[str, Tensor]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"epoch": finite(dataclasses.asdict(epoch))}
+    if epoch.best:
+        data = packed(model, masks)
+        loaded = load(data)
+        zeros = sum(int((loaded[name] == 0).sum()) for name in masks if name.rpartition(".")[2] == "weight")
+        answer |= {"weights": base64.b64encode(data).decode(), "zeros": zeros}
+    return answer
+
+
+def _test(model: Any, bundle: Bundle) -> dict[str, Any]:
+    accuracy = evaluate(model, bundle.test, noise=()).accuracy
+    assert accuracy is not None
+    return {**dataclasses.asdict(accuracy), "samples": len(bundle.test[1])}
