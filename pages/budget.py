@@ -36,7 +36,8 @@ def show() -> None:
     last: Report | None = before[1] if before[0] == budgets.about(choice) else None
     cells = frame.Cells(choice, "One budget for the whole network")
     left, right = st.columns([2, 3], gap="large")
-    with left:
+    with left, st.container(key="budget"):
+        st.header("The target")
         controls(choice)
     with right, cells.cell("table", "Layer by layer", words.TABLE):
         table(choice, given_of(last))
@@ -72,8 +73,8 @@ def controls(choice: Choice) -> None:
     st.segmented_control(
         "The budget is of", fields["budget.of"].metadata["options"], key="w_budget.of", required=True,
         format_func=words.GOALS.__getitem__, on_change=frame.picked_setting, args=("budget.of",),
-        help="Zeros: weights and biases that become zero. Multiply-adds: the work for one input. Accuracy: as many zeros "
-        "as it allows.",
+        help="Zeros: weights and biases that become zero. Multiply-adds: the work for one input. Accuracy: as many "
+        "zeros as it allows.",
     )  # fmt: skip
     target(choice, f"budget.{words.TARGETS[goal.of][0]}", words.LABELS[goal.of])
     st.selectbox(
@@ -123,7 +124,7 @@ def table(choice: Choice, given: dict[str, float]) -> None:
     st.data_editor(
         locks.rows(choice, sizes, given), key=f"table_{drawn}", num_rows="fixed", hide_index=True, width="stretch",
         height=38 + 35 * TALL if rows > TALL else "content", column_config=columns(), on_change=picked_cells,
-        args=(drawn,), alt="Layers, their weights, the share of zeros each gives, and locks that can be changed.",
+        args=(drawn,), placeholder="", alt="Layers, their weights, the zeros each gives, and locks.",
     )  # fmt: skip
     st.button(
         "Unlock all",
@@ -135,14 +136,13 @@ def table(choice: Choice, given: dict[str, float]) -> None:
 
 
 def columns() -> dict[str, Any]:
-    percent = {"format": "%.1f %%"}
     return {
         "layer": st.column_config.TextColumn("Layer", disabled=True, pinned=True),
         "weights": st.column_config.NumberColumn(
             "Weights", disabled=True, format="localized", help="Weights and biases of the layer."
         ),
         "given": st.column_config.NumberColumn(
-            "Gives", disabled=True, **percent, help="Zeros, of the layer's weights and biases, in the last budget."
+            "Gives", disabled=True, format="%.1f %%", help="Zeros, of its weights and biases, in the last budget."
         ),
         "locked": st.column_config.CheckboxColumn("Locked", help="Held at its share; the budget asks it for nothing."),
         "own": st.column_config.NumberColumn(
@@ -178,17 +178,17 @@ def progress(choice: Choice, last: Report | None) -> None:
 
 
 def show_answer(cells: frame.Cells, choice: Choice, report: Report, shared: Allocation) -> None:
-    left, right = st.columns(2, gap="large")
-    with left, cells.cell("decided", "What was decided", words.price(shared), snippets_budget.decided(choice)):
-        with st.container(horizontal=True, gap="small"):
-            for label, value, what in words.figures(report):
-                st.metric(label, value, help=what, border=True, width=260)
+    with cells.cell("decided", "What was decided", words.price(shared), snippets_budget.decided(choice)):
+        figures_of = words.figures(report)
+        for column, (label, value, what) in zip(st.columns(len(figures_of)), figures_of, strict=True):
+            column.metric(label, value, help=what, border=True)
+        st.markdown(words.denominators(report))
         lines = shared.sentences
         st.markdown("\n".join(f"- {line}" for line in lines[:SPLIT]))
         if len(lines) > SPLIT:
-            with st.expander(f"The other {len(lines) - SPLIT}"):
+            with st.expander(f"{len(lines) - SPLIT} more"):
                 st.markdown("\n".join(f"- {line}" for line in lines[SPLIT:]))
-    with right, cells.cell("shares", "Who gives how much", words.BARS, snippets_budget.shares(choice)):
+    with cells.cell("shares", "Who gives how much", words.BARS, snippets_budget.shares(choice)):
         frame.chart(figures.shares(shared, choice.lens[1], frame.dark()), "bars", words.shares_alt(shared))
 
 
@@ -200,7 +200,8 @@ def show_alone(cells: frame.Cells, choice: Choice, given: dict[str, float]) -> N
         if left and (job is None or job.status is Status.CANCELLED) and key not in work.visit().stopped:
             st.button(
                 "Measure each layer alone", key="measure", on_click=budgets.start_alone, args=(choice,),
-                disabled=work.visit().busy, help=f"Prunes {len(left)} layers to {len(SPARSITIES)} fractions of zeros each.",
+                disabled=work.visit().busy,
+                help=f"Prunes {len(left)} layers, one at a time, to {len(SPARSITIES)} fractions of zeros each.",
             )  # fmt: skip
         elif left:
             work.show_progress(

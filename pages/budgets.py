@@ -22,8 +22,8 @@ KEPT = 200  # reports of one network and method, the oldest going first
 
 @dataclass
 class Found:
-    """Of one network, its samples, and one method. offers: layer -> what the worker found its zeros to cost; reports:
-    of budgets, by what asked for them; alone: (layer, fraction of zeros asked for) -> what the network was then worth."""
+    """Of one network, its samples, and one method. offers: layer -> what its zeros cost, as the worker found; reports:
+    by what asked for them; alone: (layer, fraction of zeros asked for) -> what the network was worth then."""
 
     offers: dict[str, dict[str, Any]] = field(default_factory=dict)
     reports: OrderedDict[str, Report] = field(default_factory=OrderedDict)

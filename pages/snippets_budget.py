@@ -22,10 +22,10 @@ def _allocated(choice: Choice) -> str:
     target = _target(goal)
     one = dataclasses.replace(choice, methods=(name,))
     kind = [target.split("(")[0]] if "(" in target else []
-    locked = f" locked={choice.locked!r}," if choice.locked else ""
+    rest = f"rule={goal.rule!r}, layers=layers," + (f" locked={choice.locked!r}," if choice.locked else "")
     return (
         _imports(one, "allocate", *kind) + _setup(choice) + "pruned, report = allocate(\n"
-        f"    bundle.model, inputs, {method_source(choice, name)}, {target}, rule={goal.rule!r}, layers=layers,{locked}\n"
+        f"    bundle.model, inputs, {method_source(choice, name)}, {target},\n    {rest}\n"
         f"    cascade={_cascade_source(choice)}, validation=bundle.validation, test=bundle.validation,\n"
         f"    max_patches={choice.patches}, seed={choice.seed},\n"
         ")\n"

@@ -50,15 +50,18 @@ ALONE = (
     "network needs. The dotted line is where the budget put it."
 )
 BOUNDS = (
-    "Each layer gets the errors of those before it and adds its own. Theory **promises** that the error of its response "
-    "does not exceed a bound; the error was also **measured**, on the calibration samples. Both are parts of the "
-    "response's size. The further apart they are, the more careful the theory is."
+    "Each layer gets the errors of those before it and adds its own. Theory **promises** that the error of its "
+    "response is at most a bound; the error was also **measured**, on the calibration samples. Both are parts of the "
+    "response's size. The further they are apart, the more careful theory had to be."
 )
 LOSSES = {
-    "kl": "nats of loss (how far the class probabilities move from the trained network's, Kullback-Leibler divergence, "
-    "mean over the calibration samples)",
-    "squared": "of loss (the squared change of the network's outputs, of their size)",
-}
+    "kl": (
+        " nats",
+        "how far the class probabilities move from the trained network's (Kullback-Leibler divergence, in nats, mean "
+        "over the calibration samples)",
+    ),
+    "squared": ("", "the squared change of the network's outputs, relative to their size"),
+}  # fmt: skip
 
 
 def wanted(choice: Choice) -> str:
@@ -108,20 +111,28 @@ def figures(report: Report) -> list[tuple[str, str, str]]:
     asked, zeros = (sum(getattr(share, name) for share in shared.shares) / size for name in ("asked", "zeros"))
     said = []
     if report.accuracy is not None and report.accuracy_before is not None:
-        of = f"of {report.test_samples:,} validation samples"
         said += [
-            (f"Right before, {of}", percent(report.accuracy_before), "By the trained network."),
-            (f"Right after, {of}", percent(report.accuracy), f"{_change(report)}, before any retraining."),
+            ("Right before", percent(report.accuracy_before), "By the trained network, of the validation samples."),
+            ("Right after", percent(report.accuracy), f"{_change(report)}, before any retraining."),
         ]
-    extra = "Net-Trim's zeros come with a tolerance, so that it may give a few more than it was asked for."
-    of = f"of {size:,} weights and biases"
     said += [
-        (f"Zeros asked for, {of}", percent(asked), "What the rule gave the layers to do, together."),
-        (f"Zeros got, {of}", percent(zeros), extra),
+        ("Zeros asked for", percent(asked), "What the layers were given to do, together."),
+        ("Zeros got", percent(zeros), "Net-Trim's zeros come with a tolerance: it may give a few more than asked for."),
     ]
     if shared.unit == "multiply-add":
         said.append(("Multiply-adds that stay", percent(shared.left), "Of those of the chosen layers, for one input."))
     return said
+
+
+def denominators(report: Report) -> str:
+    """What the figures are parts of."""
+    assert report.allocation is not None
+    zeros = (
+        f"zeros are of the {sum(share.size for share in report.allocation.shares):,} weights and biases of these layers"
+    )
+    if report.accuracy is None:
+        return f"{zeros[:1].upper()}{zeros[1:]}."
+    return f"Right answers are of {report.test_samples:,} validation samples, {zeros}."
 
 
 def _change(report: Report) -> str:
@@ -131,13 +142,15 @@ def _change(report: Report) -> str:
 
 def price(shared: Allocation) -> str:
     """The budget's multiplier, for somebody who has never heard of one (Markdown)."""
-    if shared.price is None or shared.loss is None:
-        return f"The rule “{RULES[shared.rule]}” measures nothing, so it knows no price of a zero."
-    unit = f"a {shared.unit}"
+    if shared.loss is None:
+        return f"“{RULES[shared.rule]}” measures nothing, so it knows no price of a zero."
+    unit, meaning = LOSSES[shared.loss]
+    if shared.price is None:
+        return f"Nothing was asked for, so there is no price. It would be paid in loss: {meaning}."
     return (
-        f"**The price: {shared.price:.2g} {unit}.** The last one that was given cost this many {LOSSES[shared.loss]}; "
-        f"every layer gave what was cheaper and kept what was dearer, so that asking for one {shared.unit} more would "
-        "cost about as much, wherever it came from."
+        f"**The price: {shared.price:.2g}{unit} a {shared.unit}.** Every layer gave what was cheaper and kept what was "
+        f"dearer, so that one {shared.unit} more would cost about this much loss, whichever layer it came from. The "
+        f"loss is {meaning}."
     )
 
 

@@ -26,7 +26,8 @@ def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
         customdata=[[share.zeros, share.size, share.asked] for share in shared.shares],
         hovertemplate="<b>%{y}</b><br>%{customdata[0]:,} of %{customdata[1]:,} are zero<br>"
         "%{customdata[2]:,} were asked for<extra></extra>",
-        orientation="h", textposition="auto", insidetextanchor="end", cliponaxis=False,
+        orientation="h", insidetextanchor="end", cliponaxis=False,
+        textposition=["outside" if s.locked or s.zeros < 0.3 * s.size else "inside" for s in shared.shares],
         marker={
             "color": look.color(dark),
             "pattern": {"shape": ["/" if share.locked else "" for share in shared.shares], "fillmode": "overlay"},
@@ -69,7 +70,7 @@ def alone(points: Sequence[Mapping[str, Any]], given: float | None, method: str,
                 marker={"size": 12, "symbol": "diamond-open", "color": look.color(dark), "line": {"width": 2.5}},
             )  # fmt: skip
     figure.update_xaxes(range=[-0.02, 1.04], tickformat=".0%", dtick=0.25)
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero", **({} if dense is None else {"range": [0, 1.04]}))
+    figure.update_yaxes(tickformat=".0%", rangemode="tozero", range=None if dense is None else [0, 1.04])
     figure.update_layout(margin={"l": 58, "r": 8, "t": 8, "b": 44})
     return figure
 
@@ -92,8 +93,8 @@ def bounds(layers: Sequence[LayerReport], method: str, dark: bool) -> go.Figure:
     for (name, error), layer in zip(measured, layers, strict=True):
         if error > 0 and layer.bound:
             figure.add_scatter(
-                x=[error, layer.bound / (layer.output_norm or 1.0)], y=[name, name], mode="lines", hoverinfo="skip",
-                line={"color": QUIET, "width": 2},
+                x=[error, layer.bound / (layer.output_norm or 1.0)], y=[name, name], mode="lines",
+                hoverinfo="skip", showlegend=False, line={"color": QUIET, "width": 2},
             )  # fmt: skip
     dots = [(name, error) for name, error in measured if error > 0]
     figure.add_scatter(
@@ -106,7 +107,7 @@ def bounds(layers: Sequence[LayerReport], method: str, dark: bool) -> go.Figure:
         hovertemplate="<b>%{y}</b><br>promised: %{customdata}%{x:.3g}<extra></extra>",
         marker={"size": 12, "symbol": "diamond-open", "color": color, "line": {"width": 2.5}},
     )  # fmt: skip
-    figure.update_xaxes(type="log", exponentformat="power", dtick=1)
+    figure.update_xaxes(type="log", exponentformat="power")
     figure.update_yaxes(
         categoryorder="array", categoryarray=[layer.name for layer in layers], autorange="reversed", automargin=True,
     )  # fmt: skip
