@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,19 +121,30 @@ class Budget:
     def __init__(
         self, network: Network, method: Method, locked: Mapping[str, float] | None = None, loss: str = "auto"
     ) -> None:
-        self.network, self.method, self.locked, self.loss = network, method, dict(locked or {}), loss
-        network.check_names(self.locked)
-        for sparsity in self.locked.values():
-            check_sparsity(sparsity)
+        self.network, self.method, self.loss = network, method, loss
+        self.locked = self._checked_locks(locked or {})
         if loss not in ("auto", "kl", "squared"):
             raise ValueError(f'loss = {loss!r} must be "auto", "kl" or "squared"')
         if (pattern := getattr(method, "pattern", FREE)) != FREE:
             raise ValueError(f"pattern = {pattern!r} fixes what each layer gives; a budget needs {FREE!r}")
-        if set(self.locked) == {target.name for target in network.selected}:
-            raise ValueError("locked holds every layer: nothing is left to allocate")
         network.check_memory(method, at_once=True)
         self.problems = {target.name: network.problem(target) for target in network.selected}
         self.curves = {name: method.curve(problem) for name, problem in self.problems.items()}
+        self._offers: dict[str, Offer] = {}
+
+    def _checked_locks(self, locked: Mapping[str, float]) -> dict[str, float]:
+        self.network.check_names(locked)
+        for sparsity in locked.values():
+            check_sparsity(sparsity)
+        if set(locked) == {target.name for target in self.network.selected}:
+            raise ValueError("locked holds every layer: nothing is left to allocate")
+        return dict(locked)
+
+    def relocked(self, locked: Mapping[str, float]) -> Budget:
+        """The same with other layers locked; curves and probes stay common to both."""
+        other = copy.copy(self)
+        other.locked = self._checked_locks(locked)
+        return other
 
     def share(
         self,
@@ -188,15 +199,32 @@ class Budget:
         """What a loss is, and the way to it from a pruned network."""
         return _judge(self.network, self.loss)
 
-    @cached_property
+    @property
     def offers(self) -> dict[str, Offer]:
         """Of every layer that is not locked."""
-        judge = self.judge[1]
-        return {
-            target.name: self._probed(target, judge)
-            for target in self.network.selected
-            if target.name not in self.locked
-        }
+        return {target.name: self.offer(target) for target in self.asked}
+
+    @property
+    def asked(self) -> list[Target]:
+        """The layers that are not locked."""
+        return [target for target in self.network.selected if target.name not in self.locked]
+
+    def offer(self, target: Target) -> Offer:
+        """Of one layer, looked at once: prune it alone and see."""
+        if target.name not in self._offers:
+            self._offers[target.name] = self._probed(target, self.judge[1])
+        return self._offers[target.name]
+
+    def recall(self, offers: Mapping[str, Offer]) -> None:
+        """Take in offers of the same layers, method and loss that were made before, in place of making them again."""
+        self._offers |= offers
+
+    def alone(self, name: str, sparsities: Iterable[float]) -> Iterator[tuple[nn.Module, Report]]:
+        """As :meth:`Network.alone`, on the layer's curve that is here."""
+        for sparsity in sparsities:
+            yield assemble(
+                self.network, self.method, {name: (self.problems[name], self.curves[name].at(sparsity))}, None
+            )
 
     def _probed(self, target: Target, judge: Judge) -> Offer:
         seen = []
@@ -231,7 +259,7 @@ class Budget:
                 layer.weight.shape,
                 sum(call.positions for call in self.network.probe.calls[name]) if by_calls else 1,
                 round(self.locked[name] * W.numel()) if name in self.locked else None,
-                self.offers[name].points if rule == "hull" and name not in self.locked else (),
+                self.offer(target).points if rule == "hull" and name not in self.locked else (),
             )
         return layers
 
@@ -273,11 +301,12 @@ class Budget:
     ) -> Allocation:
         shares = []
         for (name, layer), asked, entry in zip(layers.items(), counts, report.layers, strict=True):
-            share = LayerShare(name, layer.size, entry.weight_zeros + entry.bias_zeros, asked, layer.locked is not None)
+            zeros = entry.weight_zeros + entry.bias_zeros
+            share = LayerShare(name, layer.size, zeros, asked, layer.locked is not None, unit=layer.unit)
             if layer.points:
                 cost, *slopes = along(layer.hull, asked)
                 paid, following = (None if slope is None else slope / layer.unit for slope in slopes)
-                weight = self.offers[name].weight
+                weight = self._offers[name].weight
                 share = dataclasses.replace(share, weight=weight, cost=cost, paid=paid, following=following)
             shares.append(share)
         return Allocation(

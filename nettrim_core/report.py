@@ -92,7 +92,7 @@ class LayerShare:
 
     weight: what the network's loss rises by for each unit of the layer's squared relative error, as probed. cost: what
     its zeros are expected to cost. paid, following: what a unit cost in the last piece of its curve that was begun, and
-    what the next one would; None where there is none.
+    what the next one would; None where there is none. unit: how many of the budget's units one of its weights counts.
     """
 
     name: str
@@ -104,6 +104,7 @@ class LayerShare:
     cost: float | None = None
     paid: float | None = None
     following: float | None = None
+    unit: int = 1
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,18 @@ class Allocation:
         """The multiplier of the budget: what the dearest unit cost that was given."""
         paid = [share.paid for share in self.shares if share.paid is not None]
         return max(paid) if paid else None
+
+    @property
+    def left(self) -> float:
+        """The part of the layers' weights, or multiply-adds, that stays."""
+        return sum(s.unit * (s.size - s.zeros) for s in self.shares) / sum(s.unit * s.size for s in self.shares)
+
+    @property
+    def uniform(self) -> float | None:
+        """The one fraction of zeros at which the layers that are not locked would give as much as they were asked for
+        together; None where all are."""
+        free = [share for share in self.shares if not share.locked]
+        return sum(s.unit * s.asked for s in free) / sum(s.unit * s.size for s in free) if free else None
 
     @property
     def sentences(self) -> list[str]:

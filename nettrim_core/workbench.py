@@ -3,10 +3,12 @@ from what the last one left."""
 
 from __future__ import annotations
 
+import dataclasses
 from functools import lru_cache
 
 from torch import nn
 
+from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
 from nettrim_core.bundle import load_bundle
 from nettrim_core.known import Known, Within
@@ -22,10 +24,18 @@ class Workbench:
     def __init__(self) -> None:
         self.bundle = lru_cache(maxsize=2)(load_bundle)
         self.network = lru_cache(maxsize=2)(self._network)
+        self.budgets = lru_cache(maxsize=1)(self._budget)
         self.results = Known()
 
     def _network(self, recipe: Recipe) -> Network:
         return recipe.network(self.bundle(recipe.bundle))
+
+    def _budget(self, recipe: Recipe, method: Method) -> Budget:
+        return Budget(self.network(recipe), method)
+
+    def budget(self, recipe: Recipe, method: Method) -> Budget:
+        """The layers' curves and probes, for any target, rule and locks; epsilons play no part in them."""
+        return self.budgets(dataclasses.replace(recipe, cascade=None, scale=()), method)
 
     def known(self, recipe: Recipe) -> Within:
         return self.results.within(f"{self.bundle(recipe.bundle).fingerprint} {recipe.context}")
