@@ -1,8 +1,9 @@
 """What a worker can be asked to do, by name: a task takes a request and the workbench, and yields answers, all of them
 plain data."""
 
+from nettrim_core.tasks.behaviour import behaviour
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
 from nettrim_core.tasks.sweeps import sweep
 
-TASKS = {"sweep": sweep, "files": files, "check": check}
+TASKS = {"sweep": sweep, "files": files, "check": check, "behaviour": behaviour}
