@@ -71,7 +71,8 @@ def show(cells: frame.Cells, choice: Choice) -> None:
 
 def show_spreads(rows: list[tuple[str, list[Report]]]) -> None:
     zeros = [(name, spread(r.sparsity for r in reports)) for name, reports in rows]
-    right = [(name, spread(r.accuracy for r in reports)) for name, reports in rows if reports[0].accuracy is not None]
+    judged = [(name, [r.accuracy for r in reports if r.accuracy is not None]) for name, reports in rows]
+    right = [(name, spread(values)) for name, values in judged if values]
     said = words.spreads([(METHOD_TITLES[name], s, dict(right).get(name)) for name, s in zeros])
     places = st.columns(2)
     for place, key, title, found in (

@@ -121,7 +121,7 @@ def setting_widget(
     value: Any,
     label: str = "",
     titles: Mapping[str, str] | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """A list for a choice, a switch for a bool, a number for a number. titles: of the words of a choice."""
     owner, _, own = name.rpartition(".")
     kind = type(f.default)

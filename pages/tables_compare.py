@@ -29,6 +29,7 @@ STYLE = """<style>
 .ntc.tall td, .ntc.tall th { min-width: 4.5rem; }
 </style>"""
 WAITING = "not solved yet"
+Said = tuple[str, str]  # a figure, and what is to be added in small type
 
 
 def side_by_side(shown: Sequence[tuple[Candidate, Report | None]]) -> str:
@@ -55,13 +56,15 @@ def _table(head: str, rows: Sequence[str], label: str, tall: str = "") -> str:
     )
 
 
-def _cells(reports: Sequence[Report | None], said: Callable[[Report], str], name: str) -> list[str]:
+def _cells(reports: Sequence[Report | None], said: Callable[[Report], Said], name: str) -> list[str]:
     """One figure of every candidate. name: of the axis that says which is the best, "" for none."""
     best = _best(reports, name) if name else None
     cells = []
     for i, report in enumerate(reports):
-        text = WAITING if report is None else said(report)
-        cells.append(f'<strong>{text}</strong> <span class="w">best</span>' if i == best else text)
+        text, detail = (WAITING, "") if report is None else said(report)
+        if i == best:
+            text = f'<strong>{text}</strong> <span class="w">best</span>'
+        cells.append(text + (f'<div class="w">{detail}</div>' if detail else ""))
     return cells
 
 
@@ -76,41 +79,45 @@ def _best(reports: Sequence[Report | None], name: str) -> int | None:
     return places[0] if len(places) == 1 else None
 
 
-def _right(report: Report) -> str:
+def _right(report: Report) -> Said:
     if report.accuracy is None or report.accuracy_interval is None:
-        return "no labels"
+        return "no labels", ""
     low, high = report.accuracy_interval
-    of = f"{percent(low)} to {percent(high)}<br>of {report.test_samples:,} samples"
-    return f'{percent(report.accuracy)}<div class="w">{of}</div>'
+    return percent(report.accuracy), f"{percent(low)} to {percent(high)}<br>of {report.test_samples:,} samples"
 
 
-def _points(report: Report) -> str:
+def _points(report: Report) -> Said:
     lost = AXES["drop"].value(report)
-    return "no labels" if lost is None else f"{100 * lost:.1f}"
+    return ("no labels", "") if lost is None else (f"{100 * lost:.1f}", "")
 
 
-def _size(report: Report) -> str:
+def _size(report: Report) -> Said:
     dense = 4 * sum(layer.weights for layer in report.layers)
-    size = AXES["bytes"].value(report) or 0.0
-    return f'{kilobytes(size)}<div class="w">of {kilobytes(dense)} dense</div>'
+    return kilobytes(AXES["bytes"].value(report) or 0.0), f"of {kilobytes(dense)} dense"
 
 
-def _bound(report: Report) -> str:
+def _bound(report: Report) -> Said:
     value = known(AXES["bound"], report)
     about = "about " if any(layer.bound_is_estimate for layer in report.layers) else ""
-    return "no bound" if value is None else f"{about}{value:.3g}"
+    return ("no bound", "") if value is None else (f"{about}{value:.3g}", "")
 
 
-FIGURES: tuple[tuple[str, Callable[[Report], str], str], ...] = (
-    ("Zeros, of the chosen layers' weights", lambda r: percent(r.sparsity), "sparsity"),
+def _certified(report: Report) -> Said:
+    answer, _, reason = certified(report).partition(", ")
+    return answer, reason
+
+
+# title, what is said of a report, and the axis that says which is the best
+FIGURES: tuple[tuple[str, Callable[[Report], Said], str], ...] = (
+    ("Zeros, of the chosen layers' weights", lambda r: (percent(r.sparsity), ""), "sparsity"),
     ("Right, of the validation samples", _right, ""),
     ("Lost, in percentage points of these", _points, "drop"),
     ("Stored compactly, the chosen layers", _size, "bytes"),
-    ("Largest discrepancy of a layer, of its response's size", lambda r: f"{AXES['discrepancy'].value(r):.4f}",
+    ("Largest discrepancy of a layer, of its response's size", lambda r: (f"{AXES['discrepancy'].value(r):.4f}", ""),
      "discrepancy"),
     ("Promised error (bound) of the last layer, of its size", _bound, "bound"),
-    ("Certified", certified, ""),
-    ("Time to solve, in seconds", lambda r: f"{r.seconds:.2f}", "seconds"),
+    ("Certified", _certified, ""),
+    ("Time to solve, in seconds", lambda r: (f"{r.seconds:.2f}", ""), "seconds"),
 )  # fmt: skip
 
 

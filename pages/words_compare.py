@@ -105,7 +105,7 @@ def _most_right(shown: Sequence[tuple[Candidate, Report]]) -> str:
     if near:
         return (
             f"{text}; but its 95 % interval overlaps with that of {', '.join(near)}: {report.test_samples:,} "
-            "validation samples are too few to tell them apart."
+            "validation samples may be too few to tell them apart."
         )
     return f"{text}, more than the samples' chance explains."
 
@@ -162,7 +162,7 @@ def changed(candidate: Candidate, evaluation: Mapping[str, Any]) -> str:
     if changes["p_value"] is None:
         return f"{text}. Without labels nobody can say which of the two is right."
     lost, won, wrong = counts["lost"], counts["won"], counts["wrong"]
-    text += f": {lost:,} became wrong, {won:,} became right, {wrong:,} were wrong before and after"
+    text += f": {lost:,} became wrong, {won:,} became right, {wrong:,} stayed wrong"
     return f"{text}. {_chance(lost, won, changes['p_value'])}"
 
 
@@ -171,7 +171,7 @@ def _chance(lost: int, won: int, p: float) -> str:
         return "It is right exactly as often as before."
     test = f"if either were equally likely, a split at least this uneven would be seen with probability {_small(p)}"
     if p >= CHANCE:
-        return f"That is no more than chance: {test} (McNemar's exact test)."
+        return f"That can be chance: {test} (McNemar's exact test)."
     return f"That is **{'worse' if lost > won else 'better'}, more than by chance**: {test} (McNemar's exact test)."
 
 

@@ -143,9 +143,11 @@ def dumbbells(classes: Sequence[str], dense: Parts, pruned: Sequence[Parts], dar
         xs = [v for (a, _), (b, _) in zip(dense.right, part.right, strict=True) for v in (a, b, None)]
         ys = [v for y in at for v in (y, y, None)]
         color = part.look.color(dark)
-        figure.add_scatter(x=xs, y=ys, mode="lines", line={"color": color, "width": 2}, hoverinfo="skip")
         figure.add_scatter(
-            x=[right for right, _ in dense.right], y=at, mode="markers", hoverinfo="skip",
+            x=xs, y=ys, mode="lines", line={"color": color, "width": 2}, hoverinfo="skip", showlegend=False
+        )
+        figure.add_scatter(
+            x=[right for right, _ in dense.right], y=at, mode="markers", hoverinfo="skip", showlegend=False,
             marker={"symbol": "line-ns-open", "size": 9, "color": "#808080", "line": {"width": 2}},
         )  # fmt: skip
         figure.add_scatter(
@@ -192,6 +194,7 @@ def noise(lines: Sequence[Line], of: str, dark: bool) -> go.Figure:
         figure.add_scatter(
             x=[*xs, *reversed(xs)], y=[*[p[2] for p in line.points], *[p[3] for p in reversed(line.points)]],
             fill="toself", mode="lines", line={"width": 0}, fillcolor=_faint(color), hoverinfo="skip",
+            showlegend=False,
         )  # fmt: skip
         figure.add_scatter(
             x=xs, y=[p[1] for p in line.points], mode="lines+markers+text", name=line.label, showlegend=True,
