@@ -8,6 +8,7 @@ pruned, report = prune(bundle.model, bundle.calibration, NetTrim(epsilon=0.1), t
 from nettrim_core.allocate import AccuracyDrop, MultiplyAdds, allocate
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
+from nettrim_core.classes import ClassAccuracy, by_class
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
 from nettrim_core.finetune import Training, finetune
@@ -35,6 +36,7 @@ __all__ = [
     "Bundle",
     "Cascade",
     "Changes",
+    "ClassAccuracy",
     "Evaluation",
     "ExactOBS",
     "LayerProblem",
@@ -52,6 +54,7 @@ __all__ = [
     "Training",
     "Wanda",
     "allocate",
+    "by_class",
     "coarse_to_fine",
     "discrepancy",
     "evaluate",

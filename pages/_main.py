@@ -23,6 +23,7 @@ page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),
         st.Page(HERE / "budget.py", title="Budget", url_path="budget"),
+        st.Page(HERE / "compare.py", title="Compare", url_path="compare"),
         st.Page(HERE / "fine_tune.py", title="Fine-tune", url_path="fine-tune"),
         st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nettrim_core.pareto import Better
 from nettrim_core.report import Report
 
 Value = Callable[[Report], float | None]
@@ -32,12 +33,13 @@ def points(value: float) -> str:
 @dataclass(frozen=True)
 class Axis:
     """title: with its unit and denominator. text: a value in words. ticks: Plotly's format. log: a logarithmic axis.
-    band: what lies around a value; about: what the band is, in words."""
+    best: is more or less of it better? band: what lies around a value; about: what the band is, in words."""
 
     title: str
     value: Value
     text: Callable[[float], str]
     ticks: str
+    best: Better
     log: bool = False
     band: Band | None = None
     about: str = ""
@@ -90,6 +92,7 @@ Y_AXES: dict[str, Axis] = {
         lambda r: r.accuracy,
         lambda v: f"{percent(v)} right",
         ".0%",
+        "high",
         band=lambda r: r.accuracy_interval,
         about="95 % interval of the accuracy, for so many samples",
     ),
@@ -98,6 +101,7 @@ Y_AXES: dict[str, Axis] = {
         _drop,
         lambda v: f"{points(v)} lost",
         ".1%",
+        "low",
         band=_drop_band,
         about="95 % interval of the accuracy, for so many samples",
     ),
@@ -106,6 +110,7 @@ Y_AXES: dict[str, Axis] = {
         lambda r: max(layer.held for layer in r.layers),
         lambda v: f"{v:.4f} changed",
         ".2f",
+        "low",
         band=_allowed,
         about="from what a layer's response changed to what was allowed",
     ),
@@ -114,29 +119,34 @@ Y_AXES: dict[str, Axis] = {
         _bound,
         lambda v: f"{v:.3g} promised at most",
         "~g",
+        "low",
         log=True,
         band=_bound_band,
         about="from the measured error to the promised one",
     ),
-    "l1": Axis("Sum of the weights' sizes (l1), of that before", _l1, lambda v: f"l1 {percent(v)} of before", ".0%"),
+    "l1": Axis(
+        "Sum of the weights' sizes (l1), of that before", _l1, lambda v: f"l1 {percent(v)} of before", ".0%", "low"
+    ),
     "nonzeros": Axis(
         "Weights left in the chosen layers",
         lambda r: float(_left(r)),
         lambda v: f"{round(v):,} weights left",
         "~s",
+        "low",
         log=True,
     ),
     "bytes": Axis(
-        "Size of the chosen layers, stored compactly", _bytes, lambda v: f"{kilobytes(v)} stored", "~s", log=True
+        "Size of the chosen layers, stored compactly", _bytes, lambda v: f"{kilobytes(v)} stored", "~s", "low", log=True
     ),
-    "seconds": Axis("Time to solve, in seconds", lambda r: r.seconds, lambda v: f"{v:.2f} s", "~g", log=True),
+    "seconds": Axis("Time to solve, in seconds", lambda r: r.seconds, lambda v: f"{v:.2f} s", "~g", "low", log=True),
 }
 X_AXES: dict[str, Axis] = {
     "sparsity": Axis(
-        "Zeros among the weights of the chosen layers", lambda r: r.sparsity, lambda v: f"{percent(v)} zeros", ".0%"
+        "Zeros among the weights of the chosen layers", lambda r: r.sparsity, lambda v: f"{percent(v)} zeros", ".0%",
+        "high",
     ),
     "epsilon": Axis(
-        "Error tolerance epsilon", lambda r: r.settings.get("epsilon"), lambda v: f"ε = {v:.4g}", "~g", log=True
+        "Error tolerance epsilon", lambda r: r.settings.get("epsilon"), lambda v: f"ε = {v:.4g}", "~g", "low", log=True
     ),
 }  # fmt: skip
 

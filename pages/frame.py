@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,15 +117,23 @@ def settings_form(choice: Choice, facts: Facts) -> None:
     st.markdown(store.bundle_of(choice.model).card.replace("# ", "#### ", 1))
 
 
-def setting_widget(place: Any, name: str, f: dataclasses.Field[Any], value: Any, label: str = "") -> None:
-    """A list for a choice, a switch for a bool, a number for a number."""
+def setting_widget(
+    place: Any,
+    name: str,
+    f: dataclasses.Field[Any],
+    value: Any,
+    label: str = "",
+    titles: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """A list for a choice, a switch for a bool, a number for a number. titles: of the words of a choice."""
     owner, _, own = name.rpartition(".")
     kind = type(f.default)
     label = label or f"{'Cascade' if owner == 'cascade' else session.title_of(owner)}: {own}"
     st.session_state[f"w_{name}"] = kind(value)
     shared = {"key": f"w_{name}", "help": f.metadata["help"], "on_change": picked_setting, "args": (name,)}
     if kind is str:
-        place.selectbox(label, f.metadata["options"], **shared)
+        said = str if titles is None else titles.__getitem__
+        place.selectbox(label, f.metadata["options"], format_func=said, **shared)
     elif kind is bool:
         place.toggle(label, **shared)
     else:

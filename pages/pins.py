@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from pages import session
 from pages.state import Choice
 
 MOST = 9
+LONGEST = 60  # characters of a name
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,30 @@ def pin(choice: Choice) -> None:
     held = all_pins()
     if all(other.choice != choice for other in held):
         st.session_state["pins"] = [*held, Pin(choice, name_of(choice))][-MOST:]
+
+
+def rename(place: int, name: str) -> None:
+    """Give a pin another name; an empty one is the usual."""
+    held = list(all_pins())
+    held[place] = replace(held[place], name=name.strip()[:LONGEST] or name_of(held[place].choice))
+    st.session_state["pins"] = held
+
+
+def remove(place: int) -> None:
+    """Take a pin away; the last one that was can be put back."""
+    held = list(all_pins())
+    st.session_state["removed"] = place, held.pop(place)
+    st.session_state["pins"] = held
+
+
+def removed() -> Pin | None:
+    """The pin that can be put back."""
+    return st.session_state.get("removed", (0, None))[1]
+
+
+def put_back() -> None:
+    place, held = st.session_state.pop("removed")
+    st.session_state["pins"] = [*all_pins()[:place], held, *all_pins()[place:]][-MOST:]
 
 
 def button(choice: Choice) -> None:

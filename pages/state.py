@@ -28,6 +28,8 @@ PRESETS = {"Exact": EPSILONS[3], "Gentle": EPSILONS[10], "Balanced": DEFAULT_EPS
 # parts of a page that a link can leave out
 HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options", "presets", "code", "notebook")
 
+_FIGURES = ("accuracy", "drop", "discrepancy", "bound", "l1", "nonzeros", "bytes", "seconds")
+
 METHOD_TITLES = {
     "nettrim": "Net-Trim",
     "nettrim_refit": "Net-Trim + refit",
@@ -61,17 +63,10 @@ class View(Settings):
         "epsilon", "sparsity", "accuracy", help="what the methods have in common where the knob compares them"
     )
     x: str = one_of("sparsity", "epsilon", help="what lies along the chart")
-    y: str = one_of(
-        "accuracy",
-        "drop",
-        "discrepancy",
-        "bound",
-        "l1",
-        "nonzeros",
-        "bytes",
-        "seconds",
-        help="what the chart is high by",
-    )
+    y: str = one_of(*_FIGURES, help="what the chart is high by")
+    pareto_x: str = one_of("sparsity", "epsilon", *_FIGURES, help="what lies along the chart of compared states")
+    pareto_y: str = one_of("accuracy", "sparsity", "epsilon", *_FIGURES[1:], help="what that chart is high by")
+    changes: str = one_of("changed", "lost", "won", "wrong", help="which changed answers are listed")
     present: bool = setting(False, help="for a projector: larger type, fewer controls")
 
 

@@ -1,6 +1,7 @@
 """What a worker can be asked to do, by name: a task takes a request and the workbench, and yields answers, all of them
 plain data."""
 
+from nettrim_core.tasks.behaviour import behaviour
 from nettrim_core.tasks.budget import budget, sensitivity
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
@@ -9,6 +10,7 @@ from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.tasks.tuning import judge, rounds, tune
 
 TASKS = {
+    "behaviour": behaviour,
     "budget": budget,
     "sensitivity": sensitivity,
     "check": check,
