@@ -12,7 +12,7 @@ import streamlit as st
 from nettrim_core.bundle import sample_names
 from nettrim_core.figures.style import CONFIG
 from nettrim_core.methods import METHODS
-from pages import notebook, session, store, words
+from pages import foreign, notebook, session, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
 MODE_WORDS = {"parallel": "in parallel", "cascade": "as a cascade"}
@@ -33,7 +33,7 @@ def top(title: str, intro: str) -> Choice:
     if shown(choice, "intro"):
         st.markdown(intro)
     for sentence in st.session_state.get("notices", []):
-        st.warning(sentence, icon="🔗")
+        st.warning(foreign.shown(sentence), icon="🔗")
     with st.container(key="model"):
         controls(choice)
     return choice
