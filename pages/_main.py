@@ -14,6 +14,7 @@ st.html("<style>.stMainBlockContainer { padding-top: 4.5rem; max-width: 1320px; 
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),
+        st.Page(HERE / "my_page.py", title="My page", url_path="my-page"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),
     ],
     position="top",

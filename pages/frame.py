@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -15,6 +16,7 @@ from nettrim_core.methods import METHODS
 from pages import foreign, notebook, session, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
+HERE = Path(__file__).resolve().parent
 MODE_WORDS = {"parallel": "in parallel", "cascade": "as a cascade"}
 
 
@@ -24,8 +26,8 @@ def shown(choice: Choice, part: str) -> bool:
     return part not in choice.hide and not presenting
 
 
-def top(title: str, intro: str) -> Choice:
-    """Heading, notices and controls of a page; the present choice."""
+def top(title: str, intro: str, controlled: bool = True) -> Choice:
+    """Heading, notices and controls of a page; the present choice. controlled: does the page follow the controls?"""
     choice = session.current_choice()
     if choice.view.present:
         st.html("<style>html { font-size: 125%; } .stMainBlockContainer { padding-top: 3.5rem; }</style>")
@@ -34,8 +36,9 @@ def top(title: str, intro: str) -> Choice:
         st.markdown(intro)
     for sentence in st.session_state.get("notices", []):
         st.warning(foreign.shown(sentence), icon="🔗")
-    with st.container(key="model"):
-        controls(choice)
+    if controlled:
+        with st.container(key="model"):
+            controls(choice)
     return choice
 
 
