@@ -13,7 +13,7 @@ import streamlit as st
 from nettrim_core.bundle import sample_names
 from nettrim_core.figures.style import CONFIG
 from nettrim_core.methods import METHODS
-from pages import foreign, notebook, session, store, words
+from pages import foreign, notebook, session, share, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
 HERE = Path(__file__).resolve().parent
@@ -77,6 +77,8 @@ def controls(choice: Choice) -> None:
         if shown(choice, "settings"):
             with st.popover("Settings"):
                 settings_form(choice, facts)
+        if shown(choice, "share"):
+            share.popover(choice)
 
 
 def settings_form(choice: Choice, facts: Facts) -> None:
