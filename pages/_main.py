@@ -26,6 +26,7 @@ page = st.navigation(
         st.Page(HERE / "compare.py", title="Compare", url_path="compare"),
         st.Page(HERE / "fine_tune.py", title="Fine-tune", url_path="fine-tune"),
         st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
+        st.Page(HERE / "my_page.py", title="My page", url_path="my-page"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),
     ],
     position="top",

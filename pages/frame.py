@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -12,9 +13,10 @@ import streamlit as st
 from nettrim_core.bundle import sample_titles
 from nettrim_core.figures.style import CONFIG
 from nettrim_core.methods import METHODS
-from pages import notebook, session, store, words
+from pages import foreign, notebook, session, share, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
+HERE = Path(__file__).resolve().parent
 MODE_WORDS = {"parallel": "in parallel", "cascade": "as a cascade"}
 
 
@@ -24,8 +26,8 @@ def shown(choice: Choice, part: str) -> bool:
     return part not in choice.hide and not presenting
 
 
-def top(title: str, intro: str, prunes: bool = True) -> Choice:
-    """Heading, notices and, where the page prunes what is chosen, the controls; the present choice."""
+def top(title: str, intro: str, controlled: bool = True) -> Choice:
+    """Heading, notices and controls of a page; the present choice. controlled: does the page follow the controls?"""
     choice = session.current_choice()
     with st.spinner("Loading the network …"):
         store.warm(choice.model)
@@ -35,8 +37,8 @@ def top(title: str, intro: str, prunes: bool = True) -> Choice:
     if shown(choice, "intro"):
         st.markdown(intro)
     for sentence in st.session_state.get("notices", []):
-        st.warning(sentence, icon="🔗")
-    if prunes:
+        st.warning(foreign.shown(sentence), icon="🔗")
+    if controlled:
         with st.container(key="model"):
             controls(choice)
     return choice
@@ -77,6 +79,8 @@ def controls(choice: Choice) -> None:
         if shown(choice, "settings"):
             with st.popover("Settings"):
                 settings_form(choice, facts)
+        if shown(choice, "share"):
+            share.popover(choice)
 
 
 def settings_form(choice: Choice, facts: Facts) -> None:

@@ -24,7 +24,7 @@ state = st.session_state
 
 
 def main() -> None:
-    choice = frame.top("Learn it in five minutes", INTRO, prunes=False)
+    choice = frame.top("Learn it in five minutes", INTRO, controlled=False)
     place = min(choice.card, len(CARDS))
     card = CARDS[place - 1]
     steps(place)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from pages import session
+from pages import foreign, session
 from pages.state import Choice
 
 MOST = 9
@@ -36,9 +36,9 @@ def pin(choice: Choice) -> None:
 
 
 def rename(place: int, name: str) -> None:
-    """Give a pin another name; an empty one is the usual."""
+    """Give a pin another name; without one, the name that it would have had."""
     held = list(all_pins())
-    held[place] = replace(held[place], name=name.strip()[:LONGEST] or name_of(held[place].choice))
+    held[place] = replace(held[place], name=" ".join(name.split())[:LONGEST] or name_of(held[place].choice))
     st.session_state["pins"] = held
 
 
@@ -59,10 +59,38 @@ def put_back() -> None:
     st.session_state["pins"] = [*all_pins()[:place], held, *all_pins()[place:]][-MOST:]
 
 
+def recall(choice: Choice) -> None:
+    """Back to a pinned state. The whole page is drawn anew, its controls too."""
+    session.choose(choice)
+    st.rerun()
+
+
 def button(choice: Choice) -> None:
     """Pin this state, and the pins there are, each with its key."""
     st.button("Pin", key="pin", shortcut="P", on_click=pin, args=(choice,),
               help="Put this state aside: come back with its number, or compare pins on their page.")  # fmt: skip
     for i, held in enumerate(all_pins()):
-        st.button(f"{i + 1}", key=f"recall_{i}", shortcut=str(i + 1), on_click=session.choose, args=(held.choice,),
-                  help=f"Back to {held.name} ({', '.join(map(session.title_of, held.choice.methods))}).")  # fmt: skip
+        st.button(f"{i + 1}", key=f"recall_{i}", shortcut=str(i + 1), on_click=recall, args=(held.choice,),
+                  help=f"Back to {foreign.shown(held.name)} ({methods_of(held)}).")  # fmt: skip
+    if all_pins():
+        with st.popover("Names", help="Give the pins names of your own, or take one away."):
+            names()
+
+
+def names() -> None:
+    """A field for the name of each pin, and a way to take it away."""
+    state = st.session_state
+    for i, held in enumerate(all_pins()):
+        with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
+            state[f"w_pin_{i}"] = held.name
+            st.text_input(f"Pin {i + 1}: {methods_of(held)}", key=f"w_pin_{i}", max_chars=LONGEST, on_change=renamed,
+                          args=(i,))  # fmt: skip
+            st.button("Remove", key=f"unpin_{i}", on_click=remove, args=(i,), help=f"Take pin {i + 1} away.")
+
+
+def renamed(place: int) -> None:
+    rename(place, st.session_state[f"w_pin_{place}"])
+
+
+def methods_of(held: Pin) -> str:
+    return ", ".join(map(session.title_of, held.choice.methods))

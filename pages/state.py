@@ -26,7 +26,7 @@ DEFAULT_METHODS = ("nettrim", "lobs")
 MODES = ("parallel", "cascade")
 PRESETS = {"Exact": EPSILONS[3], "Gentle": EPSILONS[10], "Balanced": DEFAULT_EPSILON, "Aggressive": EPSILONS[20]}
 # parts of a page that a link can leave out
-HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options", "presets", "code", "notebook")
+HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options", "presets", "code", "notebook", "share")
 
 _FIGURES = ("accuracy", "drop", "discrepancy", "bound", "l1", "nonzeros", "bytes", "seconds")
 

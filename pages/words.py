@@ -42,6 +42,19 @@ USAGE = (
     "Every cell is a pixel of the input. The more weights are left at it, the stronger its colour; plain pixels are "
     "not looked at any more.",
 )
+PARTS = {
+    "intro": "Introduction",
+    "model": "Choice of the network",
+    "layers": "Choice of the layers",
+    "methods": "Choice of the methods",
+    "mode": "In parallel or as a cascade",
+    "settings": "Settings",
+    "options": "Axes and comparison",
+    "presets": "Presets of epsilon",
+    "code": "Python of each result",
+    "notebook": "Download notebook",
+    "share": "Share",
+}
 GLOSSARY = """
 | | |
 |---|---|

@@ -1,0 +1,66 @@
+"""What My page says. No Streamlit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from nettrim_core.record import Point
+from pages import words
+from pages.state import METHOD_TITLES, Choice
+
+INTRO = (
+    "Put results and your own words together on one page, in your order, and keep it as a file: it opens in Jupyter, "
+    "where its Python runs, and here again."
+)
+EMPTY = (
+    "Nothing is here yet. Begin with a text or with a result, pinned before or shown in Explore now; or open a page "
+    "that was saved as a file."
+)
+NO_PINS = "Nothing is pinned. In Explore, **Pin** puts a state aside, and it is offered here."
+CODE_HERE = "The Python that makes this"
+CODE_THERE = "Python from the file; it is shown here and never run"
+AGAIN = "The same state as above."
+MODES = {"parallel": "each layer on its own", "cascade": "as a cascade, layer after layer"}
+
+
+def heading(title: str, choice: Choice) -> str:
+    """The text that a result begins with on the page (Markdown). title: of the network."""
+    return f"## {title}, ε = {choice.eps:g}"
+
+
+def about(choice: Choice) -> str:
+    """What a card's numbers are of (Markdown)."""
+    layers = f"layer{'s' * (len(choice.layers) > 1)} {', '.join(choice.layers)}"
+    return (
+        f"{layers} pruned {MODES[choice.mode]}, with {choice.n:,} calibration samples (seed {choice.seed})".capitalize()
+    )
+
+
+def sentences(choice: Choice, here: Mapping[str, Point | None]) -> str:
+    """A sentence for each method, solved or not (Markdown)."""
+    said = []
+    for name in choice.methods:
+        point = here[name]
+        said.append(f"**{METHOD_TITLES[name]}** is not solved here yet." if point is None else words.sentence(point))
+    return "\n".join(f"- {sentence}" for sentence in said)
+
+
+def adding(name: str, choice: Choice) -> str:
+    """The label of a button that adds a state."""
+    return f"{name} ({', '.join(METHOD_TITLES[method] for method in choice.methods)})"
+
+
+def asking(title: str, cells: int, held: int) -> str:
+    """What to do with a file that was opened while there was something on the page."""
+    named = f"“{title}” with" if title else "It has"
+    return f"The file was read. {named} {count(cells)}. There {'is' if held == 1 else 'are'} {count(held)} on the page."
+
+
+def count(cells: int) -> str:
+    return f"{cells} cell{'s' * (cells != 1)}"
+
+
+def file_name(title: str) -> str:
+    """Of the saved page: plain letters that every system takes."""
+    return (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60].strip("-") or "my-page") + ".ipynb"
