@@ -389,7 +389,7 @@ def test_from_a_text_and_a_result_to_a_file_and_back(page: Page, tmp_path: Path)
     download.value.save_as(path)
     assert path.name == "my-page.ipynb"
     _, cells = notebook.read(path.read_bytes())
-    assert [cell.text.split("\n")[0] for cell in cells][0] == "What **small** weights cost"
+    assert cells[0].text.split("\n")[0] == "What **small** weights cost"
     opened(page, "/my-page?model=spirals")
     page.locator('input[type="file"]').set_input_files(path)
     expect(page.locator(".st-key-cell_1 strong")).to_have_text("small", timeout=15_000)
