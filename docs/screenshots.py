@@ -1,4 +1,4 @@
-"""Take the pictures of the studio: ``python docs/screenshots.py [folder]`` (default docs/screenshots).
+"""Take the pictures of the studio: ``python docs/screenshots.py [folder [page ...]]`` (docs/screenshots, all).
 
 Starts a server of its own, opens every page in the system's Chromium, light and dark, 1280 and 400 pixels wide, and
 writes one PNG each. The README's picture is explore-light-1280.png.
@@ -30,7 +30,20 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = {"explore": "/?model=lenet_300_100", "export": "/export?model=digits_mlp&eps=0.1&methods=nettrim"}
+# page -> its address, and the button that begins its work
+PAGES = {
+    "explore": ("/?model=lenet_300_100", None),
+    "explore-spirals": ("/?model=spirals&match=sparsity", None),
+    "layer": ("/layer?model=lenet_300_100&layer=fc2", None),
+    "budget": ("/budget?model=digits_mlp&methods=exactobs", None),
+    "compare": ("/compare?model=digits_mlp&eps=0.25", None),
+    "fine-tune": ("/fine-tune?model=digits_mlp&eps=0.4637&methods=lobs", "Start"),
+    "learn": ("/learn?card=3", None),
+    "my-page": ("/my-page?model=digits_mlp", None),
+    "export": ("/export?model=digits_mlp&eps=0.1&methods=nettrim", "Prepare the files"),
+}
+IDLE = "() => ![...document.querySelectorAll('button')].some(b => b.innerText.startsWith('Cancel'))"
+PATIENCE = 180_000  # ms for a page's work
 
 
 def chromium() -> str:
@@ -80,14 +93,15 @@ def settle(page: Page) -> None:
     page.wait_for_selector(".stMain h1", timeout=60_000)
 
 
-def take(page: Page, name: str, url: str, target: Path) -> None:
+def take(page: Page, name: str, url: str, target: Path, begin: str | None = None) -> None:
     page.goto(url)
     settle(page)
-    if name == "explore":
+    if name.startswith("explore"):
         page.wait_for_selector('.ntk[data-state="ready"]', timeout=30_000)
-    else:
-        page.get_by_role("button", name="Prepare the files").click()
-        page.get_by_role("heading", name="Checked").wait_for(timeout=90_000)
+    if begin is not None:
+        page.get_by_role("button", name=begin).first.click()
+        page.wait_for_timeout(1500)
+    page.wait_for_function(IDLE, timeout=PATIENCE)
     settle(page)
     page.wait_for_timeout(700)  # images and fonts
     height = page.evaluate("() => document.querySelector('.stMain').scrollHeight")
@@ -98,6 +112,7 @@ def take(page: Page, name: str, url: str, target: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "screenshots"
+    only = sys.argv[2:]
     folder.mkdir(parents=True, exist_ok=True)
     log = ROOT / ".cache" / "screenshots.log"
     log.parent.mkdir(exist_ok=True)
@@ -105,11 +120,13 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_FLAGS)
         for scheme in ("light", "dark"):
             for width in (1280, 400):
-                for name, path in PAGES.items():
+                for name, (path, begin) in PAGES.items():
+                    if only and name not in only:
+                        continue
                     context = browser.new_context(
                         viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
                     )
-                    take(context.new_page(), name, url + path, folder / f"{name}-{scheme}-{width}.png")
+                    take(context.new_page(), name, url + path, folder / f"{name}-{scheme}-{width}.png", begin)
                     context.close()
         browser.close()
 

@@ -53,7 +53,7 @@ def controls(choice: Choice) -> None:
         if shown(choice, "model"):
             titles = sample_titles()
             st.selectbox(
-                "Network", list(titles), format_func=titles.__getitem__, key="w_model", width=300,
+                "Network", list(titles), format_func=titles.__getitem__, key="w_model", width=270,
                 on_change=picked_model,
                 help="A trained network that comes with the studio, with its data. Its card is under Settings.",
             )  # fmt: skip
@@ -65,7 +65,7 @@ def controls(choice: Choice) -> None:
         if shown(choice, "methods"):
             st.multiselect(
                 "Methods", list(METHODS), format_func=session.title_of, key="w_methods",
-                placeholder="Pick methods to compare", width=330, on_change=picked, args=("methods",),
+                placeholder="Pick methods to compare", width=290, on_change=picked, args=("methods",),
                 help="Each method decides which weights go. They are compared on the same layers and samples.",
             )  # fmt: skip
         if shown(choice, "mode"):
