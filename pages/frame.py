@@ -28,7 +28,7 @@ def shown(choice: Choice, part: str) -> bool:
 
 def top(title: str, intro: str, controlled: bool = True) -> Choice:
     """Heading, notices and controls of a page; the present choice. controlled: does the page follow the controls?"""
-    choice = session.current_choice()
+    choice = st.session_state["headed"] = session.current_choice()
     if choice.view.present:
         st.html("<style>html { font-size: 125%; } .stMainBlockContainer { padding-top: 3.5rem; }</style>")
     st.title(title)

@@ -46,19 +46,13 @@ def unpin(place: int) -> None:
     st.session_state["pins"] = [*all_pins()[:place], *all_pins()[place + 1 :]]
 
 
-def recall(choice: Choice) -> None:
-    """Back to a pinned state. The whole page is drawn anew, its controls too."""
-    session.choose(choice)
-    st.rerun()
-
-
 def button(choice: Choice) -> None:
     """Pin this state, and the pins there are, each with its key."""
     st.button("Pin", key="pin", shortcut="P", on_click=pin, args=(choice,),
               help="Put this state aside: come back with its number, or compare pins on their page.")  # fmt: skip
     for i, held in enumerate(all_pins()):
-        st.button(f"{i + 1}", key=f"recall_{i}", shortcut=str(i + 1), on_click=recall, args=(held.choice,),
-                  help=f"Back to {foreign.shown(held.name)} ({methods_of(held)}).")  # fmt: skip
+        st.button(foreign.shown(held.name), key=f"recall_{i}", shortcut=str(i + 1), on_click=session.choose,
+                  args=(held.choice,), help=f"Back to this state ({methods_of(held)}).")  # fmt: skip
     if all_pins():
         with st.popover("Names", help="Give the pins names of your own, or take one away."):
             names()

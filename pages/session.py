@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -37,12 +38,19 @@ def choose(choice: Choice) -> None:
     """Make this the choice, in session and link; what the first link could not do has been said by now."""
     session = st.session_state
     if (before := session.get("choice")) not in (None, choice):
+        leave(before, choice)
         history: list[Choice] = session.setdefault("history", [])
         history.append(before)
         del history[:-REMEMBERED]
     session["choice"] = choice
     session["notices"] = []
     publish(choice)
+
+
+def leave(before: Choice, choice: Choice) -> None:
+    """Remember the epsilon that is left, and when: the browser's number may still send it."""
+    if before.eps != choice.eps:
+        st.session_state["knob_left"] = before.eps, time.monotonic()
 
 
 def change(**changes: object) -> None:
@@ -54,6 +62,7 @@ def undo() -> None:
     """Back to the choice before, if there is one."""
     session = st.session_state
     if session.get("history"):
+        leave(session["choice"], session["history"][-1])
         session["choice"] = session["history"].pop()
         publish(session["choice"])
 
@@ -62,6 +71,13 @@ def reset() -> None:
     """Everything as usual for this model."""
     model = st.session_state["choice"].model
     choose(choice_of({"model": [model]})[0])
+
+
+def outdated() -> bool:
+    """Do the controls on top of the page show what is no longer so? Epsilon and what is looked at are not there."""
+    session = st.session_state
+    elsewhere = dict.fromkeys(("eps", "knob", "grid", "layer", "method_shown", "neuron", "card"))
+    return replace(session["choice"], **elsewhere) != replace(session["headed"], **elsewhere)
 
 
 def publish(choice: Choice) -> None:
