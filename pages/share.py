@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -33,7 +34,7 @@ def compose(choice: Choice) -> None:
     st.code(address(composed(choice, present, hide)), language=None, wrap_lines=True)
 
 
-def composed(choice: Choice, present: bool, hide: list[str]) -> Choice:
+def composed(choice: Choice, present: bool, hide: Sequence[str]) -> Choice:
     """The state that the link asks for."""
     return replace(choice, hide=tuple(part for part in HIDABLE if part in hide)).with_setting("present", present)
 
