@@ -16,7 +16,7 @@ from pages.curves import Stop
 from pages.matching import Place, places
 from pages.state import EPSILON_RANGE, PRESETS, Choice, knobs, setting_fields
 
-STALE = 2.0  # seconds in which a browser may still send the number that the knob has left
+STALE = 2.0  # seconds in which a browser may still send the epsilon that was left
 INTRO = (
     "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, relative "
     "to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
@@ -156,13 +156,12 @@ def released() -> None:
         return
     stops = curves.stops_of(choice, store.facts_of(choice.model).rows, typed(choice))
     if 0 <= at < len(stops):
-        state["knob_left"] = choice.eps, time.monotonic()
         session.choose(stops[at].choice)
 
 
 def typed_epsilon() -> None:
-    """The number was changed. Not by hand where it is the one that the knob has just left: a click sends the state of
-    every widget, and the browser's number follows the knob a moment later."""
+    """The number was changed. Not by hand where it is the one that was left a moment ago, by the knob, a preset or a
+    pin: the browser's number follows a moment later, and it sends back what it is told."""
     left, when = state.get("knob_left", (None, 0.0))
     if state["w_eps"] == left and time.monotonic() - when < STALE:
         return

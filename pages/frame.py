@@ -28,7 +28,7 @@ def shown(choice: Choice, part: str) -> bool:
 
 def top(title: str, intro: str, controlled: bool = True) -> Choice:
     """Heading, notices and controls of a page; the present choice. controlled: does the page follow the controls?"""
-    choice = session.current_choice()
+    choice = st.session_state["headed"] = session.current_choice()
     with st.spinner("Loading the network …"):
         store.warm(choice.model)
     if choice.view.present:
@@ -179,7 +179,17 @@ def dark() -> bool:
 
 def chart(figure: Any, key: str, alt: str) -> None:
     """A Plotly figure that changes rarely. alt: what it shows, for those who do not see it."""
+    if st.session_state["choice"].view.present:
+        enlarge(figure)
     st.plotly_chart(figure, width="stretch", theme="streamlit", key=key, config=CONFIG, alt=alt)
+
+
+def enlarge(figure: Any) -> None:
+    """For a projector: Plotly's type is in pixels, and does not grow with the page's."""
+    for axes in (figure.update_xaxes, figure.update_yaxes):
+        axes(tickfont={"size": 15}, title={"font": {"size": 17}})
+    figure.update_annotations(font={"size": 15})
+    figure.update_layout(legend={"font": {"size": 15}})
 
 
 class Cells:

@@ -64,8 +64,8 @@ def button(choice: Choice) -> None:
     st.button("Pin", key="pin", shortcut="P", on_click=pin, args=(choice,),
               help="Put this state aside: come back with its number, or compare pins on their page.")  # fmt: skip
     for i, held in enumerate(all_pins()):
-        st.button(f"{i + 1}", key=f"recall_{i}", shortcut=str(i + 1), on_click=session.recall, args=(held.choice,),
-                  help=f"Back to {foreign.shown(held.name)} ({methods_of(held)}).")  # fmt: skip
+        st.button(foreign.shown(held.name), key=f"recall_{i}", shortcut=str(i + 1), on_click=session.choose,
+                  args=(held.choice,), help=f"Back to this state ({methods_of(held)}).")  # fmt: skip
     if all_pins():
         with st.popover("Names", help="Give the pins names of your own, or take one away."):
             names()

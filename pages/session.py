@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -38,12 +39,19 @@ def choose(choice: Choice) -> None:
     """Make this the choice, in session and link; what the first link could not do has been said by now."""
     session = st.session_state
     if (before := session.get("choice")) not in (None, choice):
+        leave(before, choice)
         history: list[Choice] = session.setdefault("history", [])
         history.append(before)
         del history[:-REMEMBERED]
     session["choice"] = choice
     session["notices"] = []
     publish(choice)
+
+
+def leave(before: Choice, choice: Choice) -> None:
+    """Remember the epsilon that is left, and when: the browser's number may still send it."""
+    if before.eps != choice.eps:
+        st.session_state["knob_left"] = before.eps, time.monotonic()
 
 
 def change(**changes: object) -> None:
@@ -55,6 +63,7 @@ def undo() -> None:
     """Back to the choice before, if there is one. The whole page is drawn anew, its controls too."""
     session = st.session_state
     if session.get("history"):
+        leave(session["choice"], session["history"][-1])
         session["choice"] = session["history"].pop()
         publish(session["choice"])
         st.rerun()
@@ -70,6 +79,13 @@ def recall(choice: Choice) -> None:
     """Choose a state that may differ in anything. The whole page is drawn anew, its controls too."""
     choose(choice)
     st.rerun()
+
+
+def outdated() -> bool:
+    """Do the controls on top of the page show what is no longer so? Epsilon and what is looked at are not there."""
+    session = st.session_state
+    elsewhere = dict.fromkeys(("eps", "knob", "grid", "layer", "method_shown", "neuron", "card"))
+    return replace(session["choice"], **elsewhere) != replace(session["headed"], **elsewhere)
 
 
 def publish(choice: Choice) -> None:

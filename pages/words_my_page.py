@@ -21,7 +21,7 @@ NO_PINS = "Nothing is pinned. In Explore, **Pin** puts a state aside, and it is 
 CODE_HERE = "The Python that makes this"
 CODE_THERE = "Python from the file; it is shown here and never run"
 AGAIN = "The same state as above."
-MODES = {"parallel": "each layer on its own", "cascade": "as a cascade, layer after layer"}
+MODES = {"parallel": "in parallel", "cascade": "as a cascade"}
 
 
 def heading(title: str, choice: Choice) -> str:
@@ -31,10 +31,8 @@ def heading(title: str, choice: Choice) -> str:
 
 def about(choice: Choice) -> str:
     """What a card's numbers are of (Markdown)."""
-    layers = f"layer{'s' * (len(choice.layers) > 1)} {', '.join(choice.layers)}"
-    return (
-        f"{layers} pruned {MODES[choice.mode]}, with {choice.n:,} calibration samples (seed {choice.seed})".capitalize()
-    )
+    layers = f"Layer{'s' * (len(choice.layers) > 1)} {', '.join(choice.layers)}"
+    return f"{layers}, pruned {MODES[choice.mode]} with {choice.n:,} calibration samples (seed {choice.seed})."
 
 
 def sentences(choice: Choice, here: Mapping[str, Point | None]) -> str:
@@ -53,8 +51,8 @@ def adding(name: str, choice: Choice) -> str:
 
 def asking(title: str, cells: int, held: int) -> str:
     """What to do with a file that was opened while there was something on the page."""
-    named = f"“{title}” with" if title else "It has"
-    return f"The file was read. {named} {count(cells)}. There {'is' if held == 1 else 'are'} {count(held)} on the page."
+    named = f"“{title}”, " if title else ""
+    return f"The file holds {named}{count(cells)}. The page holds {count(held)}."
 
 
 def count(cells: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.jobs import Job, Pool, Status
+from pages.session import outdated
 
 POLL = 0.5  # seconds between looks at running work
 KEPT = 40  # errands whose answers a visitor keeps
@@ -83,11 +84,14 @@ def visit() -> Visit:
 
 
 def live(show: Callable[[], None]) -> None:
-    """Show this part of the page, and again every so often while there is work under way."""
+    """Show this part of the page, and again every so often while there is work under way. Where something in it changed
+    what the controls on top of the page show, the whole page is drawn."""
     session = st.session_state
     session["polling"] = visit().busy
 
     def look() -> None:
+        if outdated():
+            st.rerun()
         show()
         if visit().busy != session["polling"]:
             st.rerun()  # the page starts or stops looking again

@@ -35,7 +35,7 @@ class Scale:
 
 def curve(curves: Sequence[Curve], x: Scale, y: Scale, dark: bool) -> go.Figure:
     """Each curve thin, with a large marker where the state stands; the key above names dash and marker."""
-    figure = blank(x.title, y.title, 280)
+    figure = blank(x.title, y.title, 330)
     for axis, scale in (("xaxis", x), ("yaxis", y)):
         kind = "log" if scale.log else "linear"
         figure.update_layout({axis: {"tickformat": scale.ticks, "type": kind, "nticks": 6, "fixedrange": True}})

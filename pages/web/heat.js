@@ -38,8 +38,8 @@ class Heat extends Picture {
         colorbar: { title: { text, side: "right" }, tickformat: this.data.ticks, thickness: 12, outlinewidth: 0 },
       }], {
         height: 120 + 26 * rows.length, margin: { l: 84, r: 12, t: 8, b: 52 }, paper_bgcolor: theme.background,
-        plot_bgcolor: theme.background, font: { family: theme.font, color: theme.text, size: 13 },
-        hoverlabel: { bgcolor: theme.card, bordercolor: theme.border, font: { color: theme.text, family: theme.font, size: 13 }, align: "left" },
+        plot_bgcolor: theme.background, font: { family: theme.font, color: theme.text, size: 13 * theme.zoom },
+        hoverlabel: { bgcolor: theme.card, bordercolor: theme.border, font: { color: theme.text, family: theme.font, size: 13 * theme.zoom }, align: "left" },
         xaxis: { ...axis, title: { text: titles[0], standoff: 8 }, ...ticks(columns, this.root.clientWidth < 480 ? 4 : 8) },
         yaxis: { ...axis, title: { text: titles[1], standoff: 8 }, ...ticks(rows, 12) },
       }, { ...PLOTLY_CONFIG, displayModeBar: false })

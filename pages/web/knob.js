@@ -62,20 +62,20 @@ function figure(data, theme, narrow) {
     shapes: [{ type: "line", xref: "paper", x0: 0, x1: 1, y0: data.dense.y, y1: data.dense.y,
       line: { color: theme.text, width: 1, dash: "dot" } }],
     annotations: [{ xref: "paper", x: 0, y: data.dense.y, text: data.dense.text, showarrow: false,
-      xanchor: "left", yanchor: "top", font: { size: 12, color: theme.text } }],
+      xanchor: "left", yanchor: "top", font: { size: 12 * theme.zoom, color: theme.text } }],
   }
   const layout = {
-    height: HEIGHT,
-    margin: { l: narrow ? 56 : 64, r: narrow ? 18 : 104, t: 14, b: 48 },
+    height: HEIGHT * theme.zoom,
+    margin: { l: (narrow ? 56 : 64) * theme.zoom, r: (narrow ? 18 : 104) * theme.zoom, t: 14, b: 48 * theme.zoom },
     paper_bgcolor: theme.background,
     plot_bgcolor: theme.background,
     showlegend: false,
     hovermode: "closest",
     uirevision: JSON.stringify([data.series.map((series) => series.name), data.x.title, data.y.title]),
     dragmode: narrow ? false : "zoom",
-    font: { family: theme.font, color: theme.text, size: 13 },
+    font: { family: theme.font, color: theme.text, size: 13 * theme.zoom },
     modebar: { bgcolor: "rgba(0,0,0,0)", color: theme.text, activecolor: theme.text },
-    hoverlabel: { bgcolor: theme.card, bordercolor: theme.border, font: { color: theme.text, family: theme.font, size: 13 }, align: "left" },
+    hoverlabel: { bgcolor: theme.card, bordercolor: theme.border, font: { color: theme.text, family: theme.font, size: 13 * theme.zoom }, align: "left" },
     xaxis: axis(data.x),
     yaxis: axis(data.y),
     ...dense,
@@ -173,6 +173,7 @@ class Knob extends Part {
     const wanted = JSON.stringify([theme, narrow, this.root.clientWidth, series.map(({ curve }) => curve), dense, stops, x, y])
     if (this.drawn === wanted || this.closed || !this.plotly) return
     this.drawn = wanted
+    this.zoom = theme.zoom
     const [traces, layout] = figure(this.data, theme, narrow)
     await this.plotly.react(this.plot, traces, layout, PLOTLY_CONFIG)
     if (this.closed) return
@@ -233,6 +234,7 @@ class Knob extends Part {
 
   label(X, Y, clamp) {
     const { series } = this.data
+    const gap = LABEL_GAP * this.zoom
     const ends = series
       .map(({ curve }, k) => ({ k, end: curve.filter(Boolean).sort((a, b) => a.x - b.x).at(-1) }))
       .filter(({ end, k }) => {
@@ -241,9 +243,9 @@ class Knob extends Part {
       })
       .map(({ k, end }) => ({ k, y: clamp(Y._offset + Y.d2p(end.y), Y) }))
       .sort((a, b) => a.y - b.y)
-    ends.forEach((end, i) => { if (i) end.y = Math.max(end.y, ends[i - 1].y + LABEL_GAP) })
+    ends.forEach((end, i) => { if (i) end.y = Math.max(end.y, ends[i - 1].y + gap) })
     const over = (ends.at(-1)?.y ?? 0) - (Y._offset + Y._length)
-    if (over > 0) ends.reverse().forEach((end, i) => { end.y = Math.min(end.y, Y._offset + Y._length - i * LABEL_GAP) })
+    if (over > 0) ends.reverse().forEach((end, i) => { end.y = Math.min(end.y, Y._offset + Y._length - i * gap) })
     for (const { k, y } of ends) {
       const label = this.markers.children[series.length + k]
       label.setAttribute("x", X._offset + X._length + 8)

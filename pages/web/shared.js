@@ -54,6 +54,7 @@ function themeOf(root) {
     font: read("--st-font"),
     colors: list("--st-chart-categorical-colors"),
     scale: list("--st-chart-sequential-colors"),
+    zoom: parseFloat(getComputedStyle(document.documentElement).fontSize) / 16, // above one for a projector
   }
 }
 
