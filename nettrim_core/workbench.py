@@ -22,6 +22,7 @@ class Workbench:
     def __init__(self) -> None:
         self.bundle = lru_cache(maxsize=2)(load_bundle)
         self.network = lru_cache(maxsize=2)(self._network)
+        self.solved = lru_cache(maxsize=1)(self._solved)
         self.results = Known()
 
     def _network(self, recipe: Recipe) -> Network:
@@ -37,7 +38,7 @@ class Workbench:
         )
         return pruned, report
 
-    def solved(self, recipe: Recipe, method: Method, layer: str) -> Solved:
+    def _solved(self, recipe: Recipe, method: Method, layer: str) -> Solved:
         """One layer's problem and its result at the method's epsilon."""
         network = self.network(recipe)
         if recipe.cascade is None and not method.joint:

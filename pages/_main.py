@@ -17,6 +17,7 @@ st.html(
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),
+        st.Page(HERE / "layer.py", title="Layer", url_path="layer"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),
     ],
     position="top",
