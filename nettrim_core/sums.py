@@ -74,12 +74,14 @@ def response_sum(problem: LayerProblem, U: Tensor, neuron: int, sample: int) -> 
 
 
 def example_samples(problem: LayerProblem, U: Tensor, neuron: int) -> dict[str, int]:
-    """Samples of a neuron (columns of X) that say something, by what they are: "changed most", the one whose response
-    U changes most; "typical", one with the median change; "strongest", that of the largest trained response."""
+    """Samples of a neuron (columns of X) that say something, by what they are: "changed most", the one whose output
+    act(u'X + shift) is furthest from Y; "typical", one with the median change of the response; "strongest", that of the
+    largest trained response."""
     alone = problem.neuron(neuron)
-    trained, pruned = (alone.response(weights.double())[0] for weights in (alone.W, U[:, neuron : neuron + 1]))
-    change = (pruned - trained).abs()
-    found = {"changed most": change.argmax(), "typical": change.median(0).indices, "strongest": trained.argmax()}
+    trained, pruned = (alone.response(weights)[0] for weights in (alone.W, U[:, neuron : neuron + 1]))
+    output = (alone.activate(pruned)[0] - alone.Y[0].double()).abs()
+    middle = (pruned - trained).abs().median(0).indices
+    found = {"changed most": output.argmax(), "typical": middle, "strongest": trained.argmax()}
     return {name: int(place) for name, place in found.items()}
 
 

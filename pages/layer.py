@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -22,8 +23,25 @@ state = st.session_state
 
 def main() -> None:
     choice = frame.top("One layer under the lens", words.INTRO)
-    if frame.ready(choice):
+    if not frame.ready(choice):
+        return
+    if not aside(choice):
         work.live(show)
+        return
+    show()
+    if not aside(choice):
+        st.rerun()  # another neuron was asked for meanwhile
+
+
+def aside(choice: Choice) -> bool:
+    """Is what is under way asked for by a button, so that the rest of the page can stand still?"""
+    here = work.visit()
+    return here.busy and here.key in (work.key_of(View(choice).request("convergence")), checks.key(choice))
+
+
+def beside(choice: Choice, part: Callable[[], None]) -> None:
+    """Show a part of the page that may be all that changes."""
+    (work.live if aside(choice) else lambda show: show())(part)
 
 
 def show() -> None:
@@ -98,7 +116,7 @@ def show_weights(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
     """W and U side by side, on one scale."""
     found, picture, dark = told["weights"], told["picture"], frame.dark()
     text = words.weights(found, view.method)
-    about = words.picture(view.first, view.count, view.outputs, view.noun, view.place.words)
+    about = words.picture(view.first, view.count, view.outputs, view.shape, view.tiled)
     with cells.cell("weights", "Weights before and after", about, snippets.weights(view.choice)):
         outline = view.place.tiles_of(view.neuron - view.first) if view.outputs > 1 else None
         for place, which, title in zip(st.columns(2), ("trained", "pruned"), ("Before (W)", "After (U)"), strict=True):
@@ -137,29 +155,34 @@ def show_dead(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
 
 def show_convergence(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
     """The first-order engine on this layer, on demand."""
+    with cells.cell("convergence", "Watch Net-Trim converge", words.CONVERGENCE, snippets.convergence(view.choice)):
+        beside(view.choice, lambda: converging(cells, view, told))
+
+
+def converging(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
+    """The button, the engine at work, and what it has found so far."""
     request = view.request("convergence")
     errand = work.asked(request)
     active = errand is not None and errand.job.active
-    with cells.cell("convergence", "Watch Net-Trim converge", words.CONVERGENCE, snippets.convergence(view.choice)):
-        if errand is not None and errand.job.status is Status.FAILED:
-            st.error(f"This stopped: {errand.job.error}.")
-        if errand is not None and errand.job.status is Status.CANCELLED:
-            st.markdown("Stopped. What was computed is shown.")
-        if errand is None or not (active or errand.done):
-            st.button(
-                "Watch it converge", key="converge", on_click=work.restart, args=(request, MOST_ITERATIONS // 10),
-                help=f"Runs the first-order engine on this layer, for at most {MOST_ITERATIONS:,} iterations.",
-            )  # fmt: skip
-        at = errand.answers[-1]["iteration"] if errand is not None and errand.answers else 0
-        if active:
-            doing = f"{at:,} of at most {MOST_ITERATIONS:,} iterations"
-            work.show_progress(work.key_of(request), doing, lambda: None, at / MOST_ITERATIONS)
-        if errand is not None and errand.answers:
-            result, iterates = told["result"], list(errand.answers)
-            said = words.convergence(iterates, result, active)
-            drawn = solving.convergence(iterates, result["tol"], result, frame.dark())
-            frame.chart(drawn, "convergence_chart", words.plain(said))
-            cells.note(said)
+    if errand is not None and errand.job.status is Status.FAILED:
+        st.error(f"This stopped: {errand.job.error}.")
+    if errand is not None and errand.job.status is Status.CANCELLED:
+        st.markdown("Stopped. What was computed is shown.")
+    if errand is None or not (active or errand.done):
+        st.button(
+            "Watch it converge", key="converge", on_click=work.restart, args=(request, MOST_ITERATIONS // 10),
+            help=f"Runs the first-order engine on this layer, for at most {MOST_ITERATIONS:,} iterations.",
+        )  # fmt: skip
+    at = errand.answers[-1]["iteration"] if errand is not None and errand.answers else 0
+    if active:
+        doing = f"{at:,} of at most {MOST_ITERATIONS:,} iterations"
+        work.show_progress(work.key_of(request), doing, lambda: None, at / MOST_ITERATIONS)
+    if errand is not None and errand.answers:
+        result, iterates = told["result"], list(errand.answers)
+        said = words.convergence(iterates, result, active)
+        drawn = solving.convergence(iterates, result["tol"], result, frame.dark())
+        frame.chart(drawn, "convergence_chart", words.plain(said))
+        cells.note(said)
 
 
 def show_check(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
@@ -167,7 +190,7 @@ def show_check(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
     if not small_enough(shape["inputs"] + shape["bias"], shape["outputs"], shape["samples"]):
         return
     with cells.cell("check", "A second opinion", words.CHECK, snippets.check(view.choice)):
-        checks.show(view.choice, [view.layer])
+        beside(view.choice, lambda: checks.show(view.choice, [view.layer]))
 
 
 main()

@@ -92,7 +92,7 @@ def show_removals(cells: frame.Cells, view: View, found: dict[str, Any], answer:
         name = view.name(steps[step - 1]["index"], found["first_input"])
         said = words.step(steps[step - 1], name)
         cells.note(said)
-        drawn = solving.removals({way: told[way] for way in words.ORDERS}, chosen, step, frame.dark())
+        drawn = solving.removals({way: told[way] for way in words.ORDERS}, chosen, step, told["removed"], frame.dark())
         frame.chart(drawn, "removals_chart", plain(said))
         cells.note(words.parting(told["classic"], told["exact"]))
         cells.note(words.removed(told, view.method, view.noun))

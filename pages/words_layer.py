@@ -36,7 +36,8 @@ SPECTRUM = (
 CONVERGENCE = (
     "A first-order engine approaches the solution step by step. Now and then it computes a **certificate**: the "
     "duality gap (how far the l1 norm can be above the smallest possible, as a part of it) and the violation (how far "
-    "the response is outside of what is allowed, as a part of the tolerance). It is done when both are below the line."
+    "the response is outside of what is allowed, as a part of the tolerance). It is done when both are below the line. "
+    "Figures that are not above 0 cannot be drawn on a log scale and are left out."
 )
 CHECK = (
     "Net-Trim's program is convex: any good solver must find the same smallest sum of sizes. This one is CVXPY with "
@@ -125,9 +126,15 @@ def plain(text: str) -> str:
     return text.replace("**", "").replace("*", "")
 
 
-def picture(first: int, count: int, outputs: int, noun: str, layout: str) -> str:
-    """What the picture of the weights shows."""
-    part = "" if count == outputs else f"{noun.capitalize()}s {first} to {first + count - 1} of {outputs}: "
+def picture(first: int, count: int, outputs: int, shape: Sequence[int], tiled: bool) -> str:
+    """What the picture of the weights shows. shape: of the weight in torch."""
+    noun = neuron_noun(shape)
+    layout = f"A row for each {noun}, a column for each of its inputs"
+    if len(shape) > 3 and shape[1] > 1:
+        layout = "A row for each filter, a tile for each of its channels"
+    elif tiled:
+        layout = f"A tile for each {noun}" + (", laid out as its inputs are" if len(shape) == 2 else "")
+    part = "" if count == outputs else f"{noun.capitalize()}s {first} to {first + count - 1} of {outputs} are shown. "
     return (
         f"{part}{layout}. Blue is negative, orange positive, stronger is larger, on one scale; **plain is exactly "
         f"zero**. The frame is the {noun} that is looked at below."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -30,7 +29,7 @@ REMOVALS = (
     "**H** = XXᵀ/P + damping is a table of how strongly the inputs X go together, over the P samples, and **[H⁻¹]qq** "
     "is the entry of its inverse for weight q: it is large where other inputs can stand in for this one. L-OBS removes "
     "the weight that costs least and moves the others to make up for it. The **error** is the mean squared change of "
-    "the pre-activation."
+    "the pre-activation; less than 10⁻¹⁰ of the largest is drawn at the bottom."
 )
 
 
@@ -179,7 +178,7 @@ def step(told: Data, name: str) -> str:
     what = "the bias" if told["bias"] else name
     text = (
         f"**Step {told['step']}**: weight w{told['index']} goes ({what}). Its value is {number(told['weight'])} and "
-        f"[H⁻¹]qq is {number(told['inverse'])}. **Saliency** = w² / (2 [H⁻¹]qq) = {number(abs(told['weight']))}² / "
+        f"[H⁻¹]qq is {number(told['inverse'])}. **Saliency** = w² / (2 [H⁻¹]qq) = ({number(told['weight'])})² / "
         f"(2 × {number(told['inverse'])}) = **{told['saliency']:.3g}**. The error should rise by twice that, "
         f"{told['predicted']:.3g}; it rises by {told['measured']:.3g}, {agreed}, and is {told['error']:.3g} now."
     )
@@ -198,44 +197,44 @@ def parting(classic: Sequence[Data], exact: Sequence[Data]) -> str:
         text += f", where classic takes w{a['index']} and exact w{b['index']}"
     if not pairs:
         return ""
-    last, other = (way[-1]["error"] for way in (classic, exact))
-    ratio = last / other if other > 0 else math.inf
-    if math.isfinite(ratio):
+    ratios = [a["error"] / b["error"] if b["error"] > 0 else 1.0 for a, b in pairs]
+    worst = max(range(len(pairs)), key=ratios.__getitem__)
+    if ratios[worst] > 1.005:
+        a, b = pairs[worst]
         text += (
-            f". After {len(pairs)} steps the error is {last:.3g} by the classic way and {other:.3g} by the exact one"
+            f". They are furthest apart after {worst + 1} steps: there the classic way has an error of {a['error']:.3g}, "
+            f"{ratios[worst]:.3g} times the {b['error']:.3g} of the exact one"
         )
-        text += f", {ratio:.3g} times less" if ratio > 1.005 else ""
     return text + "."
 
 
 def hessian(told: Data) -> str:
     """Whether H can be inverted by itself, and what makes it so."""
-    text = ""
+    text, others = "", "the inputs"
     if told["dead"]:
+        others = f"the other {told['live']:,} inputs"
         text = (
-            f"{many(told['dead'], 'input')} of {told['live'] + told['dead']:,} are zero on every sample. H has a "
-            "row of zeros for each and could not be inverted; their weights cost nothing, go first, and are left out of "
-            "H and of these steps. "
+            f"{many(told['dead'], 'input')} of {told['live'] + told['dead']:,} are zero on every sample: H would have a "
+            "row of zeros for each. Their weights cost nothing, go first, and are left out of H and of these steps. "
         )
     if told["singular"]:
         condition = "not finite" if told["condition"] is None else f"{told['condition']:.1e}"
         smallest = "0 to rounding" if told["smallest"] <= 0 else f"{told['smallest']:.1e}"
         return text + (
-            f"**H is singular**: over the other {told['live']:,} inputs its eigenvalues reach from {smallest} to "
+            f"**H is singular**: over {others} its eigenvalues reach from {smallest} to "
             f"{told['largest']:.1e}, so that some inputs are sums of others. The damping setting, {told['damping']:g}, "
             f"is what keeps the step finite here: with it the largest is {condition} times the smallest."
         )
     return text + (
-        f"H can be inverted by itself: its largest eigenvalue is {told['largest'] / told['smallest']:.1e} times its "
+        f"Over {others} H can be inverted by itself: its largest eigenvalue is {told['largest'] / told['smallest']:.1e} times its "
         f"smallest. Damping adds {told['damping']:g} to its diagonal."
     )
 
 
 def removed(told: Data, method: str, noun: str) -> str:
     """How far the method itself went."""
-    dead = told["conditioning"]["dead"]
-    free = f", up to {dead:,} of them at dead inputs" if dead else ""
+    live = told["conditioning"]["live"]
     return (
-        f"At this ε {METHOD_TITLES[method]} removed {told['removed']:,} of this {noun}'s weights and bias{free}; the "
-        f"first {len(told['classic'])} steps are here."
+        f"At this ε {METHOD_TITLES[method]} removed {told['removed']:,} of the {live:,} weights of this {noun} that are "
+        f"in H, its bias among them; the first {len(told['classic'])} steps are here."
     )

@@ -31,7 +31,7 @@ def weights(
         go.Heatmap(
             z=canvas.astype(np.float32), zmin=-top, zmax=top, colorscale=WEIGHTS[dark], hoverongaps=False, y0=first,
             hovertemplate=f"{said}<extra></extra>",
-            colorbar={"orientation": "h", "thickness": 8, "len": 0.7, "y": -0.22, "yanchor": "top", "nticks": 5},
+            colorbar={"thickness": 8, "len": 0.9, "nticks": 5, "outlinewidth": 0, "xpad": 6},
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False)
@@ -39,7 +39,7 @@ def weights(
     if tiled:
         figure.update_xaxes(visible=False, constrain="domain")
         figure.update_yaxes(visible=False, scaleanchor="x", constrain="domain")
-        figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 48})
+        figure.update_layout(margin={"l": 4, "r": 4, "t": 8, "b": 8})
     if frame is not None:
         high, left, low, right = frame
         figure.add_shape(
@@ -86,7 +86,7 @@ def spectrum(told: Mapping[str, Any], method: str, title: str, dark: bool) -> go
             )
         )  # fmt: skip
     figure.update_layout(showlegend=True, legend=legend())
-    figure.update_yaxes(type="log", exponentformat="power", nticks=5)
+    figure.update_yaxes(type="log", tickformat="~g", dtick=1)
     return figure
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from nettrim_core.figures.style import GREY, blank, legend, look_of
+from nettrim_core.figures.style import INK, blank, legend, look_of
 
 ALLOWED = {False: "rgba(0,128,95,.14)", True: "rgba(47,199,154,.20)"}
 LINE = {False: "#00664C", True: "#2FC79A"}
@@ -29,16 +29,12 @@ def neuron(told: Mapping[str, Any], method: str, title: str, dark: bool, noun: s
     if off.any():
         floor = np.full(off.sum(), low - 0.05 * abs(low))
         _band(figure, x[off], floor, center[off], dark)
-        _says(figure, x[off], center[off], "off Ω: stay below V", dark, "bottom")
+        _says(figure, int(x[off][-1]), float(floor[0]), "off Ω: stay below V", dark)
     if on.any():
         _band(figure, x[on], center[on] - half, center[on] + half, dark, both=True)
-        _says(figure, x[on], center[on] + half, f"on Ω: ±{half:.2g} each,<br>if all use the same share", dark, "top")
-    figure.add_trace(
-        go.Scatter(
-            x=x, y=trained, mode="lines", name="before", line={"color": GREY[dark], "width": 2},
-            hovertemplate="before: %{y:.4g}<extra></extra>",
-        )
-    )  # fmt: skip
+        at = on.sum() // 2
+        said = f"on Ω: ±{half:.2g} each,<br>if all use the same share"
+        _says(figure, int(x[on][at]), float(center[on][at] + half), said, dark, arrow=True)
     over = off & (pruned > center + 1e-3 * told["constraints"]["radius"])
     marks = ((~over, title, look.color(dark), look.symbol), (over, f"{title}, above V", BAD[dark], "x"))
     for chosen, name, color, symbol in marks:
@@ -53,7 +49,14 @@ def neuron(told: Mapping[str, Any], method: str, title: str, dark: bool, noun: s
                 "<extra></extra>",
             )
         )  # fmt: skip
+    figure.add_trace(
+        go.Scatter(
+            x=x, y=trained, mode="lines", name="before", line={"color": INK[dark], "width": 1.5},
+            hovertemplate="before: %{y:.4g}<extra></extra>",
+        )
+    )  # fmt: skip
     figure.update_layout(showlegend=True, legend=legend())
+    figure.update_xaxes(range=[0, len(x) + 1])
     return figure
 
 
@@ -69,10 +72,8 @@ def _band(figure: go.Figure, x: Any, low: Any, high: Any, dark: bool, both: bool
         )  # fmt: skip
 
 
-def _says(figure: go.Figure, x: Any, y: Any, text: str, dark: bool, side: str) -> None:
-    """A label at the middle of a line, above or below it."""
-    at = len(x) // 2
-    figure.add_annotation(
-        x=float(x[at]), y=float(y[at]), text=text, font={"color": LINE[dark], "size": 12}, align="left",
-        showarrow=side == "top", ax=-60, ay=-44, arrowcolor=LINE[dark], yanchor="bottom" if side == "top" else "top",
-    )  # fmt: skip
+def _says(figure: go.Figure, x: float, y: float, text: str, dark: bool, arrow: bool = False) -> None:
+    """A label in the corner at a point, or with an arrow to it."""
+    aside = {"ax": -60, "ay": -44, "arrowcolor": LINE[dark]} if arrow else {"xanchor": "right", "yanchor": "bottom"}
+    font = {"color": LINE[dark], "size": 12}
+    figure.add_annotation(x=x, y=y, text=text, font=font, align="left", showarrow=arrow, **aside)

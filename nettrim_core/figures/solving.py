@@ -7,9 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nettrim_core.figures.style import INK, blank, legend, look_of
+from nettrim_core.figures.style import GREY, INK, blank, legend, look_of
 
-TINY = 1e-16  # what a logarithmic axis shows for nothing
+BOTTOM = 1e-10  # of the largest error: what is less is drawn there
 
 
 def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[str, Any], dark: bool) -> go.Figure:
@@ -20,7 +20,7 @@ def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[
     x = [entry["iteration"] for entry in iterates if entry["iteration"]]
     last = 1.6 * max(x, default=10)
     for key, name, look in lines:
-        color, values = look.color(dark), [shown(entry[key]) for entry in iterates if entry["iteration"]]
+        color, values = look.color(dark), [positive(entry[key]) for entry in iterates if entry["iteration"]]
         figure.add_trace(
             go.Scatter(
                 x=x, y=values, mode="lines+markers", name=name, line={"color": color, "dash": look.dash, "width": 2},
@@ -30,7 +30,7 @@ def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[
         )  # fmt: skip
         figure.add_trace(
             go.Scatter(
-                x=[last], y=[shown(end[key])], mode="markers", name=f"{name}, these weights",
+                x=[last], y=[positive(end[key])], mode="markers", name=f"{name}, these weights",
                 marker={"symbol": f"{look.symbol}-open", "size": 11, "color": color, "line": {"width": 2}},
                 hovertemplate=f"{name} of this page's weights: %{{y:.2g}}<extra></extra>",
             )
@@ -43,28 +43,31 @@ def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[
     return figure
 
 
-def shown(value: float | None) -> float:
-    """A figure on a logarithmic axis: nothing, or less, as TINY."""
-    return max(value or 0.0, TINY)
+def positive(value: float | None) -> float | None:
+    """A figure on a logarithmic axis, None where it cannot be drawn."""
+    return value if value and value > 0 else None
 
 
-def removals(curves: Mapping[str, Sequence[Mapping[str, Any]]], chosen: str, step: int, dark: bool) -> go.Figure:
+def removals(
+    curves: Mapping[str, Sequence[Mapping[str, Any]]], chosen: str, step: int, stop: int, dark: bool
+) -> go.Figure:
     """The error so far over the weights removed, classic and exact, with one step of one of them marked; what was
-    predicted of each step of that one is a small open marker."""
-    figure = blank("Weights removed of this neuron", "Error so far (log scale)", 360)
+    predicted of each step of that one is a small open marker. stop: where the method itself stops."""
+    figure = blank("Weights removed", "Error so far (log scale)", 360)
+    floor = BOTTOM * max([entry["error"] for steps in curves.values() for entry in steps], default=1.0)
     for name, method in (("classic", "lobs"), ("exact", "exactobs")):
         steps, look = curves[name], look_of(method)
         color = look.color(dark)
         figure.add_trace(
             go.Scatter(
-                x=[entry["step"] for entry in steps], y=[shown(entry["error"]) for entry in steps], mode="lines",
+                x=[entry["step"] for entry in steps], y=[max(entry["error"], floor) for entry in steps], mode="lines",
                 name=name, line={"color": color, "dash": look.dash, "width": 3 if name == chosen else 1.5},
                 hovertemplate=f"{name}: error %{{y:.3g}} after %{{x}}<extra></extra>",
             )
         )  # fmt: skip
         if name != chosen or not steps:
             continue
-        promised = [shown(entry["error"] - entry["measured"] + entry["predicted"]) for entry in steps]
+        promised = [max(entry["error"] - entry["measured"] + entry["predicted"], floor) for entry in steps]
         figure.add_trace(
             go.Scatter(
                 x=[entry["step"] for entry in steps], y=promised, mode="markers", name="as predicted",
@@ -76,11 +79,16 @@ def removals(curves: Mapping[str, Sequence[Mapping[str, Any]]], chosen: str, ste
         figure.add_vline(x=step, line={"color": INK[dark], "width": 1, "dash": "dot"})
         figure.add_trace(
             go.Scatter(
-                x=[step], y=[shown(at["error"])], mode="markers", showlegend=False,
+                x=[step], y=[max(at["error"], floor)], mode="markers", showlegend=False,
                 marker={"symbol": look.symbol, "size": 13, "color": color, "line": {"width": 2, "color": INK[dark]}},
                 hovertemplate=f"step {step}: error %{{y:.4g}}<extra></extra>",
             )
         )  # fmt: skip
+    most = max(len(steps) for steps in curves.values())
+    if 0 < stop <= most:
+        figure.add_vline(x=stop, line={"color": GREY[dark], "width": 1}, annotation_text="stops here at this ε",
+                         annotation_position="bottom right" if stop < most / 2 else "bottom left")  # fmt: skip
     figure.update_layout(showlegend=True, legend=legend())
+    figure.update_xaxes(range=[0, most + 1])
     figure.update_yaxes(type="log", exponentformat="power", nticks=6)
     return figure

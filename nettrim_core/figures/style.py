@@ -64,4 +64,4 @@ def blank(x: str, y: str, height: int = 320) -> go.Figure:
 
 def legend() -> dict[str, object]:
     """Above the chart, in a row."""
-    return {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    return {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}

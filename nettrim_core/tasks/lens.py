@@ -65,7 +65,7 @@ def convergence(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str,
 
 def removal(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
     """With ``{"neuron"}`` -> the first MOST_REMOVALS steps, classic and exact, how H is conditioned, and how many of
-    the neuron's weights, its bias among them, the method removed."""
+    the weights that are no dead input's, a bias among them, the method removed."""
     method, (problem, result) = _asked(request, bench)
     j, damping = request["neuron"], method.damping  # type: ignore[attr-defined]
     steps = {
@@ -74,7 +74,7 @@ def removal(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any
     }
     yield steps | {
         "conditioning": conditioning(problem, j, damping).to_dict(),
-        "removed": int((result.U[:, j] == 0).sum()),
+        "removed": int(((result.U[:, j] == 0) & problem.neuron(j).alive).sum()),
     }
 
 
