@@ -9,19 +9,28 @@ from nettrim_core.allocate import AccuracyDrop, MultiplyAdds, allocate
 from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.classes import ClassAccuracy, by_class
+from nettrim_core.conditioning import conditioning
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
 from nettrim_core.finetune import Training, finetune
+from nettrim_core.lens import convergence
+from nettrim_core.lens import neuron as layer_neuron
+from nettrim_core.lens import weights as layer_weights
 from nettrim_core.masks import masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
+from nettrim_core.one_layer import layer_problem, prune_layer
+from nettrim_core.outliers import outliers
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
 from nettrim_core.recipe import EPSILONS, coarse_to_fine
+from nettrim_core.reference import reference
 from nettrim_core.refit_masks import refit_masks
+from nettrim_core.removals import removals
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.rounds import Step, prune_rounds
 from nettrim_core.seeds import Spread, over_seeds, prune_seeds, spread
 from nettrim_core.sensitivity import sensitivity
+from nettrim_core.sums import example_samples, response_sum
 from nettrim_core.sweep import sweep
 
 __version__ = "0.1.0"
@@ -56,17 +65,28 @@ __all__ = [
     "allocate",
     "by_class",
     "coarse_to_fine",
+    "conditioning",
+    "convergence",
     "discrepancy",
     "evaluate",
+    "example_samples",
     "export",
     "finetune",
+    "layer_neuron",
+    "layer_problem",
+    "layer_weights",
     "load_bundle",
     "masks_of",
+    "outliers",
     "over_seeds",
     "prune",
+    "prune_layer",
     "prune_rounds",
     "prune_seeds",
+    "reference",
     "refit_masks",
+    "removals",
+    "response_sum",
     "sample_names",
     "save_bundle",
     "sensitivity",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,11 +191,16 @@ def convergence(problem: LayerProblem, epsilon: float, tol: float, most: int = M
 
     ValueError for an epsilon or tol that NetTrim refuses, and for fewer iterations than come before a certificate.
     """
+    return list(converging(problem, epsilon, tol, most))
+
+
+def converging(problem: LayerProblem, epsilon: float, tol: float, most: int = MAX_ITERATIONS) -> Iterator[Iterate]:
+    """:func:`convergence` as it happens."""
     method = NetTrim(epsilon=epsilon, tol=tol)
     if most < CHECK_EVERY:
         raise ValueError(f"most = {most!r} is out of range: {CHECK_EVERY} <= most, the iterations to a certificate")
     started = time.perf_counter()
-    return [
+    return (
         Iterate(
             found.iterations,
             time.perf_counter() - started,
@@ -204,7 +210,7 @@ def convergence(problem: LayerProblem, epsilon: float, tol: float, most: int = M
             found.converged,
         )
         for found in method.iterates(problem, most)
-    ]
+    )
 
 
 def _check_shape(problem: LayerProblem, U: Tensor) -> None:

@@ -25,6 +25,7 @@ class Workbench:
         self.bundle = lru_cache(maxsize=2)(load_bundle)
         self.network = lru_cache(maxsize=2)(self._network)
         self.budgets = lru_cache(maxsize=1)(self._budget)
+        self.solved = lru_cache(maxsize=1)(self._solved)
         self.results = Known()
 
     def _network(self, recipe: Recipe) -> Network:
@@ -47,7 +48,7 @@ class Workbench:
         )
         return pruned, report
 
-    def solved(self, recipe: Recipe, method: Method, layer: str) -> Solved:
+    def _solved(self, recipe: Recipe, method: Method, layer: str) -> Solved:
         """One layer's problem and its result at the method's epsilon."""
         network = self.network(recipe)
         if recipe.cascade is None and not method.joint:

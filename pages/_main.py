@@ -22,6 +22,7 @@ st.html(STYLE)
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),
+        st.Page(HERE / "layer.py", title="Layer", url_path="layer"),
         st.Page(HERE / "budget.py", title="Budget", url_path="budget"),
         st.Page(HERE / "compare.py", title="Compare", url_path="compare"),
         st.Page(HERE / "fine_tune.py", title="Fine-tune", url_path="fine-tune"),

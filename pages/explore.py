@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any
 
@@ -10,7 +9,7 @@ import streamlit as st
 
 from nettrim_core.record import Point
 from nettrim_core.reference import small_enough
-from pages import curves, drawing, frame, pins, session, snippets, stage, store, tables, words, work
+from pages import checks, curves, drawing, frame, pins, session, snippets, stage, store, tables, words, work
 from pages.axes import X_AXES, Y_AXES
 from pages.curves import Stop
 from pages.matching import Place, places
@@ -80,7 +79,7 @@ def solve(choice: Choice) -> None:
     results_get = Results(choice)
     states = curves.wanted(choice, results_get.rows, results_get.typed)
     key, here = curves.work_key(states), work.visit()
-    if here.busy and here.key not in (key, check_key(choice)):
+    if here.busy and here.key not in (key, checks.key(choice)):
         here.stop()
     if not here.busy and here.wants(key):
         start(choice, states)
@@ -287,23 +286,7 @@ def show_checks(choice: Choice, here: list[Point]) -> None:
     small = [e.name for e in layers if small_enough(e.inputs + 1, e.outputs, e.columns)]
     if not small:
         return
-    with st.container(horizontal=True):
-        for layer in small:
-            st.button(f"Check {layer} with CVXPY", key=f"check_{layer}", on_click=check, args=(choice, layer),
-                      help="Solve the layer's Net-Trim program once more, by an interior-point method.")  # fmt: skip
-    errand = work.visit().errands.get(check_key(choice))
-    if errand is not None:
-        st.markdown(words.check(errand.job, errand.answers, choice.eps))
-
-
-def check_key(choice: Choice) -> str:
-    return repr(("check", choice.recipe().key(), curves.curve_key(choice, "nettrim"), choice.eps))
-
-
-def check(choice: Choice, layer: str) -> None:
-    settings = dataclasses.asdict(choice.solving("nettrim"))
-    request = {"task": "check", "recipe": choice.recipe().to_dict(), "layer": layer, "settings": settings}
-    work.visit().start(check_key(choice), request, 1)
+    checks.show(choice, small)
 
 
 main()

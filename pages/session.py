@@ -60,25 +60,18 @@ def change(**changes: object) -> None:
 
 
 def undo() -> None:
-    """Back to the choice before, if there is one. The whole page is drawn anew, its controls too."""
+    """Back to the choice before, if there is one."""
     session = st.session_state
     if session.get("history"):
         leave(session["choice"], session["history"][-1])
         session["choice"] = session["history"].pop()
         publish(session["choice"])
-        st.rerun()
 
 
 def reset() -> None:
     """Everything as usual for this model."""
     model = st.session_state["choice"].model
-    recall(choice_of({"model": [model]})[0])
-
-
-def recall(choice: Choice) -> None:
-    """Choose a state that may differ in anything. The whole page is drawn anew, its controls too."""
-    choose(choice)
-    st.rerun()
+    choose(choice_of({"model": [model]})[0])
 
 
 def outdated() -> bool:

@@ -95,8 +95,25 @@ class Rounds(Settings):
         return tuple(round(1 - left ** (k / self.number), 4) for k in range(1, self.number + 1))
 
 
+@dataclass(frozen=True)
+class Lens(Settings):
+    """What the Layer page looks at, beside the neuron."""
+
+    sample: str = one_of("changed most", "typical", "strongest", help="which sample's sum is spelled out")
+    order: str = one_of("own", "classic", "exact", help="how L-OBS goes on after a weight is gone")
+    step: int = setting(1, 1, 1000, help="how many weights L-OBS has removed of the neuron")
+
+
 # whose settings a form or a link can change, by the first part of their dotted names; the view's have none
-OWNERS: dict[str, Any] = {"": View, "cascade": Cascade, "budget": Goal, "train": Training, "rounds": Rounds, **METHODS}
+OWNERS: dict[str, Any] = {
+    "": View,
+    "cascade": Cascade,
+    "budget": Goal,
+    "train": Training,
+    "rounds": Rounds,
+    "lens": Lens,
+    **METHODS,
+}
 # of every layer, by "scale.fc1" and "lock.fc1"
 LAYER_FIELDS = {
     "scale": setting(1.0, 0.01, 100, help="factor on epsilon for this layer"),

@@ -17,6 +17,7 @@ KNOW_NETWORKS = {
     "graph",
     "capture",
     "network",
+    "one_layer",
     "dense",
     "allocate",
     "assemble",

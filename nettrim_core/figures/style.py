@@ -22,6 +22,7 @@ SYMBOLS = (
     "circle", "diamond", "square", "triangle-up", "cross", "triangle-down", "star", "hexagon2", "x", "pentagon",
     "hourglass",
 )  # fmt: skip
+GREY, INK = {False: "#5F5F5F", True: "#B0B0B0"}, {False: "#1C1C1C", True: "#F2F2F2"}  # on light, on dark ground
 CONFIG = {
     "displaylogo": False,
     "plotlyServerURL": "",
@@ -59,3 +60,8 @@ def blank(x: str, y: str, height: int = 320) -> go.Figure:
         yaxis={"title": {"text": y, "standoff": 8}, "zeroline": False},
     )  # fmt: skip
     return figure
+
+
+def legend() -> dict[str, object]:
+    """Above the chart, in a row."""
+    return {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"}
