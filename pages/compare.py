@@ -34,11 +34,15 @@ def main() -> None:
     if not compared:
         st.info("Nothing is chosen to compare. Pick at least one state above.")
         return
-    if any(name.startswith(NOW) for name, _ in compared) and not frame.ready(choice):
+    if NOW in selected(choice) and not frame.ready(choice):
+        return
+    candidates = candidates_of(compared)[:MOST]
+    if not candidates:
+        st.info("The chosen pins have no layers or no methods. Pick another state above.")
         return
     for model in {other.model for _, other in compared}:
         store.points().read_stored(store.bundle_of(model))
-    solve(choice, candidates_of(compared)[:MOST])
+    solve(choice, candidates)
     work.live(show)
 
 

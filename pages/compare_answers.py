@@ -22,14 +22,14 @@ Seen = list[tuple[Candidate, dict[str, Any]]]  # candidates, each with what it w
 
 def show(cells: frame.Cells, compared: Compared) -> None:
     models = list(dict.fromkeys(c.choice.model for c in compared.candidates))
-    model = models[0]
+    model = keep("answers_of", models)
     if len(models) > 1:
         titles = {name: store.bundle_of(name).title for name in models}
         model = st.segmented_control(
-            "Answers of", models, format_func=titles.__getitem__, key="answers_of", default=models[0], required=True,
+            "Answers of", models, format_func=titles.__getitem__, key="answers_of", required=True,
             help="Answers can be compared only between networks that are asked the same.",
         )  # fmt: skip
-    seen = compared.of_model(model or models[0])
+    seen = compared.of_model(model)
     if not seen:
         return
     with_classes = [(c, a) for c, a in seen if a["evaluation"]["changes"] is not None]
@@ -40,10 +40,14 @@ def show(cells: frame.Cells, compared: Compared) -> None:
         show_noise(cells, compared, with_classes)
 
 
-def show_changes(
-    cells: frame.Cells, choice: Choice, seen: Seen,
-    comparable: Seen,
-) -> None:  # fmt: skip
+def keep(key: str, options: list[str]) -> str:
+    """What was picked, or the first where that is not offered any more."""
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = options[0]
+    return st.session_state[key]
+
+
+def show_changes(cells: frame.Cells, choice: Choice, seen: Seen, comparable: Seen) -> None:
     candidates = [c for c, _ in seen]
     with cells.cell("changes", "Which answers change", words.CHANGES, snippets_compare.changes(candidates)):
         st.markdown("\n".join(f"- {words.changed(c, a['evaluation'])}" for c, a in seen))
@@ -51,9 +55,10 @@ def show_changes(
             return
         inputs, labels = store.bundle_of(candidates[0].choice.model).test
         titles = {"": "any candidate"} | {c.letter: c.title for c, _ in comparable}
+        keep("changed_by", list(titles))
         with st.container(horizontal=True):
             asked = st.selectbox(
-                "Answers changed by", list(titles), format_func=titles.__getitem__, key="changed_by", width=300,
+                "Answers changed by", list(titles), format_func=titles.__getitem__, key="changed_by",
                 help="Whose changed answers are listed.",
             )  # fmt: skip
             if labels is not None:
@@ -61,7 +66,7 @@ def show_changes(
                 frame.setting_widget(st, "changes", kinds, choice.view.changes, "Kind of change", words.KINDS)
         kind = choice.view.changes if labels is not None else "changed"
         changes = {c.letter: a["evaluation"]["changes"] for c, a in comparable}
-        rows = tables.changed(changes, kind, asked or "", None if labels is None else labels.tolist())
+        rows = tables.changed(changes, kind, asked, None if labels is None else labels.tolist())
         st.markdown(words.listed(min(len(rows), tables.MOST_SAMPLES), len(rows)))
         if rows:
             st.html(tables.samples(rows, inputs.numpy(), [c for c, _ in comparable]))

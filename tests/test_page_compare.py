@@ -540,6 +540,20 @@ def test_no_layers_are_said(app: AppTest) -> None:
     assert any("Pick at least one layer" in info.value for info in app.info)
 
 
+def test_a_pin_without_methods_is_said(app: AppTest) -> None:
+    show(app, TIGHT, (Pin(dataclasses.replace(TIGHT, methods=()), "empty"),))
+    app.multiselect(key="w_compared").set_value([app.multiselect(key="w_compared").value[1]]).run()
+    assert not app.exception
+    assert any("no layers or no methods" in info.value for info in app.info)
+
+
+def test_a_filter_that_is_not_offered_any_more_is_left(app: AppTest) -> None:
+    app.session_state["changed_by"], app.session_state["answers_of"] = "F", "lenet_5"
+    show(app, TIGHT)
+    run_until(app, "**A L-OBS** answers")
+    assert app.selectbox(key="changed_by").value == ""
+
+
 def test_no_more_candidates_than_fit(app: AppTest) -> None:
     many = dataclasses.replace(SMALL, methods=("lobs", "exactobs", "magnitude", "wanda"))
     show(app, many, (Pin(dataclasses.replace(many, eps=0.1), "a"),))
