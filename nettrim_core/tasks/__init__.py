@@ -5,7 +5,7 @@ from nettrim_core.tasks.behaviour import behaviour
 from nettrim_core.tasks.budget import budget, sensitivity
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
-from nettrim_core.tasks.lens import _asked, convergence, lens, one_neuron, removal
+from nettrim_core.tasks.lens import convergence, lens, one_neuron, removal
 from nettrim_core.tasks.lessons import ball, storage, two_sets
 from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.tasks.tuning import judge, rounds, tune
@@ -20,7 +20,6 @@ TASKS = {
     "one_neuron": one_neuron,
     "convergence": convergence,
     "removal": removal,
-    "_asked": _asked,
     "ball": ball,
     "storage": storage,
     "two_sets": two_sets,
