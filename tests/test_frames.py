@@ -49,13 +49,14 @@ def cells(place: Layout) -> np.ndarray:
 @pytest.mark.parametrize(
     ("weight", "image", "shape"),
     [
-        ((300, 100), (784,), (300, 100)),  # a matrix: rows are neurons
+        ((100, 300), (784,), (100, 300)),  # a matrix: rows are neurons
+        ((300, 100), (784,), (100, 300)),  # and columns where there are more of them than inputs
         ((6, 64), (64,), (8 * 2 + 1, 8 * 3 + 2)),  # pixels: a tile for each of six neurons
         ((4, 24), (1, 4, 6), (4 * 2 + 1, 6 * 2 + 1)),  # an image that is not square
         ((20, 1, 5, 5), (1, 28, 28), (5 * 4 + 3, 5 * 5 + 4)),  # filters of one channel
         ((16, 3, 3, 3), (3, 32, 32), (3 * 16 + 15, 3 * 3 + 2)),  # a row for each filter, a column for each channel
         ((25, 1, 5), (1, 40), None),
-        ((3, 2), (2,), (3, 2)),
+        ((3, 2), (2,), (2, 3)),
     ],
 )
 def test_every_weight_is_one_cell(

@@ -81,7 +81,10 @@ class Mask extends Picture {
     const pen = this.canvas.getContext("2d")
     if (!one || !two) {
       pen.clearRect(0, 0, this.canvas.width, this.canvas.height)
-      this.caption.textContent = "Not solved here yet."
+      const lacking = [a, b].find((k) => near[k][i] === null)
+      this.caption.textContent = lacking === undefined
+        ? "Not solved here yet."
+        : `${methods[lacking].name} has no point here that could be compared. Pick one method above.`
       return
     }
     const counts = [0, 0, 0, 0]
