@@ -202,8 +202,8 @@ def parting(classic: Sequence[Data], exact: Sequence[Data]) -> str:
     if ratios[worst] > 1.005:
         a, b = pairs[worst]
         text += (
-            f". They are furthest apart after {worst + 1} steps: there the classic way has an error of {a['error']:.3g}, "
-            f"{ratios[worst]:.3g} times the {b['error']:.3g} of the exact one"
+            f". They are furthest apart after {worst + 1} steps: there the classic way has an error of "
+            f"{a['error']:.3g}, {ratios[worst]:.3g} times the {b['error']:.3g} of the exact one"
         )
     return text + "."
 
@@ -214,8 +214,8 @@ def hessian(told: Data) -> str:
     if told["dead"]:
         others = f"the other {told['live']:,} inputs"
         text = (
-            f"{many(told['dead'], 'input')} of {told['live'] + told['dead']:,} are zero on every sample: H would have a "
-            "row of zeros for each. Their weights cost nothing, go first, and are left out of H and of these steps. "
+            f"{many(told['dead'], 'input')} of {told['live'] + told['dead']:,} are zero on every sample: H would have "
+            "a row of zeros for each. Their weights cost nothing, go first, and are left out of H and of these steps. "
         )
     if told["singular"]:
         condition = "not finite" if told["condition"] is None else f"{told['condition']:.1e}"
@@ -226,8 +226,9 @@ def hessian(told: Data) -> str:
             f"is what keeps the step finite here: with it the largest is {condition} times the smallest."
         )
     return text + (
-        f"Over {others} H can be inverted by itself: its largest eigenvalue is {told['largest'] / told['smallest']:.1e} times its "
-        f"smallest. Damping adds {told['damping']:g} to its diagonal."
+        f"Over {others} H can be inverted by itself: its largest eigenvalue is "
+        f"{told['largest'] / told['smallest']:.1e} times its smallest. Damping adds {told['damping']:g} to its "
+        "diagonal."
     )
 
 
@@ -235,6 +236,6 @@ def removed(told: Data, method: str, noun: str) -> str:
     """How far the method itself went."""
     live = told["conditioning"]["live"]
     return (
-        f"At this ε {METHOD_TITLES[method]} removed {told['removed']:,} of the {live:,} weights of this {noun} that are "
-        f"in H, its bias among them; the first {len(told['classic'])} steps are here."
+        f"At this ε {METHOD_TITLES[method]} removed {told['removed']:,} of the {live:,} weights of this {noun} "
+        f"that are in H, its bias among them; the first {len(told['classic'])} steps are here."
     )
