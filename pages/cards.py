@@ -42,15 +42,16 @@ def _get(choice: Choice) -> curves.Get:
     return lambda recipe, name, epsilon: points.get(bundle, recipe, name, epsilon)
 
 
-def card(choice: Choice, key: str) -> None:
-    """Show a result. key: names its parts among those of other cards."""
+def card(choice: Choice, key: str, drawn: set[str]) -> None:
+    """Show a result. key: names its parts among those of other cards. drawn: the work whose progress is shown already,
+    to which this one's is added."""
     result = result_of(choice)
     with st.container(border=True, key=f"card_{key}"):
         left, right = st.columns(2, gap="medium")
         with left:
             st.markdown(said.about(choice))
             st.markdown(said.sentences(choice, result.own))
-            unsolved(choice, key)
+            unsolved(choice, key, drawn)
             open_button(choice, key)
         with right:
             picture(result, key)
@@ -88,7 +89,7 @@ def picture(result: Result, key: str) -> None:
     )
 
 
-def unsolved(choice: Choice, key: str) -> None:
+def unsolved(choice: Choice, key: str, drawn: set[str]) -> None:
     """If something is not solved: a way to solve it, or how far that is."""
     states = [(choice, name) for name in choice.methods]
     if not curves.missing(states, _get(choice)):
@@ -96,7 +97,11 @@ def unsolved(choice: Choice, key: str) -> None:
     work_key = curves.work_key(states)
     job = work.visit().job(work_key)
     if job is not None and job.active:
-        work.show_progress(work_key, "Solving this state", lambda: solve(choice))
+        if work_key in drawn:
+            st.markdown(said.ABOVE)
+        else:
+            drawn.add(work_key)
+            work.live(lambda: work.show_progress(work_key, "Solving this state", lambda: solve(choice)))
         return
     if job is not None and job.status is Status.FAILED:
         st.error(f"This stopped: {job.error}. Open the state to change a setting, or try again.")

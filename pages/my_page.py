@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import streamlit as st
 
-from pages import cards, foreign, frame, notebook, pins, session, snippets, store, work
+from pages import cards, foreign, frame, notebook, pins, session, snippets, store
 from pages import words_my_page as said
 from pages.notebook import Cell
 from pages.own import Entry, Own
@@ -22,7 +22,7 @@ state = st.session_state
 
 def main() -> None:
     frame.top("A page of your own", said.INTRO, controlled=False)
-    work.live(show)
+    show()
 
 
 def show() -> None:
@@ -33,11 +33,11 @@ def show() -> None:
     ask()
     if not own.entries and "own_edited" not in state:
         st.info(said.EMPTY)
-    links: set[str] = set()
+    drawn: set[str] = set()
     for place, entry in enumerate(own.entries):
         removed(own, place)
         with st.container(key=f"cell_{entry.number}"):
-            show_cell(entry, choice, links)
+            show_cell(entry, choice, drawn)
             tools(entry.number, place, len(own.entries))
     removed(own, len(own.entries))
     if state.get("own_edited") == NEW:
@@ -80,32 +80,32 @@ def retitle() -> None:
     change(Own.titled, state["w_own_title"])
 
 
-def show_cell(entry: Entry, choice: Choice, links: set[str]) -> None:
-    """A cell. links: of the results above it; a state is drawn once."""
+def show_cell(entry: Entry, choice: Choice, drawn: set[str]) -> None:
+    """A cell. drawn: the links of the results above it, each drawn once, and the work whose progress is shown there."""
     cell = entry.cell
     if state.get("own_edited") == entry.number:
         editor()
     elif cell.text:
         st.markdown(foreign.shown(cell.text))
-    theirs = show_result(entry, links) if cell.link else None
+    theirs = show_result(entry, drawn) if cell.link else None
     if cell.code and frame.shown(choice, "code"):
         ours = theirs is not None and cell.code == snippets.at_epsilon(theirs)
         with st.expander(said.CODE_HERE if ours else said.CODE_THERE, key=f"python_{entry.number}"):
             st.code(cell.code, language="python")
 
 
-def show_result(entry: Entry, links: set[str]) -> Choice:
+def show_result(entry: Entry, drawn: set[str]) -> Choice:
     """The state that a cell's link asks for."""
     link = entry.cell.link
     theirs, notices = session.choice_of(parse_qs(link, keep_blank_values=True))
     for notice in notices:
         st.warning(foreign.shown(notice), icon="🔗")
-    if link in links:
+    if link in drawn:
         st.markdown(said.AGAIN)
         cards.open_button(theirs, str(entry.number))
     else:
-        cards.card(theirs, str(entry.number))
-    links.add(link)
+        cards.card(theirs, str(entry.number), drawn)
+    drawn.add(link)
     return theirs
 
 

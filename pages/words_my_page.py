@@ -20,6 +20,7 @@ EMPTY = (
 NO_PINS = "Nothing is pinned. In Explore, **Pin** puts a state aside, and it is offered here."
 CODE_HERE = "The Python that makes this"
 CODE_THERE = "Python from the file; it is shown here and never run"
+ABOVE = "It is being solved, see above."
 AGAIN = "The same state as above."
 MODES = {"parallel": "in parallel", "cascade": "as a cascade"}
 

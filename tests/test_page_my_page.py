@@ -208,6 +208,16 @@ def test_work_that_was_stopped_or_failed_can_be_started_again(app: AppTest, hand
     assert not app.error
 
 
+def test_one_piece_of_work_shows_its_progress_once(app: AppTest, hand: Hand) -> None:
+    shown(app, [Cell("", "", LINK), Cell("", "", f"{LINK}&y=drop"), Cell("", "", LINK)])
+    click(app, "solve_2")
+    assert [button.key for button in app.button].count("cancel") == 1
+    assert text(app).count(said.ABOVE) == 1
+    hand.carry_out()
+    app.run()
+    assert len(app.get("plotly_chart")) == 2  # the same state with other axes is another picture
+
+
 def test_one_state_is_drawn_once(app: AppTest) -> None:
     solved()
     shown(app, [PAGE[1], PAGE[1], PAGE[1]])
