@@ -186,19 +186,18 @@ def show_best(choice: Choice, run: Run) -> None:
 
 
 def show_rounds(choice: Choice) -> None:
-    columns = st.columns(4, vertical_alignment="bottom")
+    targets, held, name = choice.of("rounds").targets, runs.rounded(choice), choice.lens[1]
+    columns = st.columns([1, 1, 2], vertical_alignment="bottom")
     setting(columns[0], choice, "rounds.number")
     setting(columns[1], choice, "rounds.zeros")
-    targets, held = choice.of("rounds").targets, runs.rounded(choice)
-    st.markdown(words.targets(targets))
     ended = bool(held) and all(run.ended for run in held)
-    name = choice.lens[1]
-    st.button(
+    columns[2].button(
         f"Prune and retrain {session.title_of(name)} in rounds", key="start_rounds", on_click=runs.start_rounds,
         args=(choice,), disabled=work.visit().busy or ended,
         help="Done with these settings: change one to begin anew." if ended
         else "With the method under the lens and the settings of the training above.",
     )  # fmt: skip
+    st.markdown(words.targets(targets))
     rounds_progress(choice)
     begun = [run for run in held if run.report is not None]
     if not begun:

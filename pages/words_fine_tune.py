@@ -23,7 +23,7 @@ START = (
 CHARTS = (
     "With markers: on the validation samples. Thin, without markers: on the training samples, as the epoch went on. "
     "The ring is the best epoch, the one with the lowest validation loss. Epoch 0 is the pruned network before any "
-    "retraining."
+    "retraining, and the dotted line stays at its accuracy; the dashed grey one is the dense network."
 )
 STORY = "How much of the lost accuracy came back. A point is one percent of the validation samples."
 KEEP = "The weights of the best epoch, whatever came after it. Loaded and checked before they reach you."
@@ -62,7 +62,9 @@ def doing(title: str, run: Run, epochs: int) -> str:
         return f"{title}: pruning first"
     if not run.epochs:
         return f"{title}: judging the pruned network"
-    return f"{title}: {run.epochs[-1].number} of at most {epochs} epochs done"
+    last = run.epochs[-1]
+    pace = f", about {last.seconds:.0f} seconds each" if last.number and last.seconds >= 1.5 else ""
+    return f"{title}: {last.number} of at most {epochs} epochs done{pace}"
 
 
 def best(found: Best, samples: int, ended: bool) -> str:

@@ -248,6 +248,10 @@ def test_the_words_of_the_other_states() -> None:
     run.ended = True
     assert "after 3 epochs" in words.ending(run, 10)
     assert words.ending(run, 3) == ""
+    assert words.doing("L-OBS", Run(), 9) == "L-OBS: pruning first"
+    assert words.doing("L-OBS", run, 9) == "L-OBS: 3 of at most 9 epochs done"
+    slow = dataclasses.replace(run.epochs[-1], seconds=12.3)
+    assert words.doing("L-OBS", Run(run.report, [slow]), 9).endswith("epochs done, about 12 seconds each")
     assert "epoch 0, before any retraining, 90.0" in words.best(run.best, 1000, True)
 
 
@@ -273,6 +277,11 @@ def test_the_charts_show_every_epoch_and_ring_the_best() -> None:
         for ys in heights.values():
             assert all(b - a > 0.07 * (high - low) for a, b in itertools.pairwise(sorted(ys)))
         assert max(figure.layout.xaxis.tickvals) == 10
+    for ys in ([0.5], [0.5, 0.5, 0.51], [0.0, 0.0], [1.0, 1.0, 1.0]):
+        placed = figures._apart(ys, [0.1] * len(ys), 0.0, 1.0)
+        assert all(b - a > 0.0999 for a, b in itertools.pairwise(placed))
+        assert 0.05 - 1e-9 <= placed[0] <= placed[-1] <= 0.95 + 1e-9
+    assert figures._apart([0.2, 0.5, 0.5, 0.9], [0.1] * 4, 0.0, 1.0) == pytest.approx([0.2, 0.45, 0.55, 0.9])
     levels = [t.y[0] for t in figures.accuracies(curves, 0.97, 10, False).data if t.mode == "lines"]
     assert levels == [0.5, 0.5, 0.97]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
+from scipy.optimize import isotonic_regression
 
 from nettrim_core.figures.style import blank, look_of
 from nettrim_core.finetune import Epoch
@@ -38,7 +39,8 @@ def accuracies(curves: Sequence[Curve], dense: float | None, epochs: int, dark: 
         color = look_of(curve.method).color(dark)
         if curve.before is not None:
             _level(figure, curve.before, epochs, color, "1px,4px", f"{curve.title}, before retraining")
-            labels.append((epochs, curve.before, "before", color))
+            if len(curves) == 1:
+                labels.append((epochs, curve.before, "before", color))
         _line(figure, curve, "validation_accuracy", dark, "%{y:.2%} right")
         labels.append((*_last(curve, "validation_accuracy"), curve.title, color))
     if dense is not None:
@@ -67,7 +69,7 @@ def losses(curves: Sequence[Curve], epochs: int, dark: bool) -> go.Figure:
             end, value = _last(curve, key)
             labels.append((end, _log(value), text, color))
     low, high = _span([_log(v) or 0.0 for v in values], 0.1)
-    figure.update_yaxes(type="log", range=[low, high], tickformat="~g", dtick=1 if high - low > 1.5 else "D2")
+    figure.update_yaxes(type="log", range=[low, high], tickformat="~g", dtick=1 if high - low > 3 else "D2")
     _label(figure, labels, epochs, low, high)
     return figure
 
@@ -94,20 +96,14 @@ def rounds(
         )  # fmt: skip
         if at:  # the last round says what the markers are
             figure.add_annotation(
-                x=at[-1][0],
-                y=at[-1][1],
-                text=words,
-                showarrow=False,
-                xanchor="right",
-                xshift=-10,
-                font={"color": color},
+                x=at[-1][0], y=at[-1][1], text=words, showarrow=False, xanchor="left", xshift=10, font={"color": color}
             )
     low, high = _span([y for _, y in path], 0.005)
     figure.add_hline(y=dense, line={"color": GREY[dark], "width": 1.4, "dash": "6px,3px"})
     figure.add_annotation(
         x=0, y=dense, text="dense", showarrow=False, xanchor="left", yanchor="bottom", font={"color": GREY[dark]}
     )
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    figure.update_xaxes(range=[0, 1.4], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1])
     figure.update_yaxes(range=[low, high], tickformat=".1%" if high - low < 0.08 else ".0%")
     return figure
 
@@ -119,7 +115,7 @@ def _line(figure: go.Figure, curve: Curve, key: str, dark: bool, says: str) -> N
     figure.add_scatter(
         x=[epoch.number for epoch in curve.epochs], y=_values(curve, key), mode="lines+markers",
         line={"color": color, "width": 2.2, "dash": look.dash},
-        marker={"symbol": look.symbol, "size": 7, "color": color},
+        marker={"symbol": look.symbol, "size": 7 if len(curve.epochs) < 50 else 4, "color": color},
         hovertemplate=f"{curve.title}<br>epoch %{{x}}<br>{says}<extra></extra>",
     )  # fmt: skip
     if curve.best is not None and getattr(curve.best, key) is not None:
@@ -139,17 +135,28 @@ def _level(figure: go.Figure, y: float, epochs: int, color: str, dash: str, titl
 def _label(
     figure: go.Figure, labels: Sequence[tuple[int, float | None, str, str]], epochs: int, low: float, high: float
 ) -> None:
-    """A label at the right end of each line; those of one epoch are moved apart where they would lie on each other."""
+    """A label at the right end of each line; those of one epoch stand apart, as near to their lines as that allows."""
     step = next(size for size in _steps() if epochs / size <= 10)
     figure.update_xaxes(range=[-0.03 * epochs, ROOM * epochs], tickvals=list(range(0, epochs + 1, step)))
-    gap, above = LEAST_GAP * (high - low), {}
-    there = [(end, at, text, color) for end, at, text, color in labels if at is not None]
-    for end, at, text, color in sorted(there):
-        y = max(at, above.get(end, low))
-        above[end] = y + gap
-        figure.add_annotation(
-            x=end + 0.05 * epochs, y=y, text=text, showarrow=False, xanchor="left", font={"color": color}
-        )
+    there = [(end, at, text.replace(" + ", " +<br>"), color) for end, at, text, color in labels if at is not None]
+    for end, group in itertools.groupby(sorted(there), key=lambda entry: entry[0]):
+        entries = list(group)
+        lines = [text.count("<br>") + 1 for _, _, text, _ in entries]
+        heights = _apart([at for _, at, _, _ in entries], [n * LEAST_GAP * (high - low) for n in lines], low, high)
+        for (_, _, text, color), y in zip(entries, heights, strict=True):
+            figure.add_annotation(
+                x=end + 0.05 * epochs, y=y, text=text, showarrow=False, xanchor="left", align="left",
+                font={"color": color},
+            )  # fmt: skip
+
+
+def _apart(wanted: Sequence[float], sizes: Sequence[float], low: float, high: float) -> list[float]:
+    """Middles of boxes of these sizes, in this order, that do not overlap: the nearest to those wanted by least squares
+    (an isotonic regression, once the room that the boxes below take is subtracted), then moved into low .. high."""
+    below = [sum(sizes[:k]) + sizes[k] / 2 for k in range(len(sizes))]
+    free = [y - room for y, room in zip(wanted, below, strict=True)]
+    most = max(high - sum(sizes), low)
+    return [min(max(y, low), most) + room for y, room in zip(isotonic_regression(free).x, below, strict=True)]
 
 
 def _steps() -> Iterator[int]:
