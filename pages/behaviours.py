@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -52,6 +53,11 @@ def point_of(candidate: Candidate) -> Point | None:
     return store.points().get(bundle, candidate.recipe, curve, candidate.choice.eps)
 
 
+def _seconds(candidate: Candidate) -> float:
+    point = point_of(candidate)
+    return math.inf if point is None else point.report.seconds
+
+
 def missing(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [candidate for candidate in candidates if behaviours().get(candidate) is None]
 
@@ -62,8 +68,8 @@ def work_key(candidates: Sequence[Candidate]) -> str:
 
 
 def start(candidates: Sequence[Candidate]) -> None:
-    """Ask for what is not known of these candidates."""
-    wanted, held, points = missing(candidates), behaviours(), store.points()
+    """Ask for what is not known of these candidates, first for what was solved quickly before."""
+    wanted, held, points = sorted(missing(candidates), key=_seconds), behaviours(), store.points()
 
     def take(answer: dict[str, Any]) -> None:
         candidate = wanted[answer["candidate"]]

@@ -29,7 +29,7 @@ def show(cells: frame.Cells, compared: Compared) -> None:
             "Answers of", models, format_func=titles.__getitem__, key="answers_of", required=True,
             help="Answers can be compared only between networks that are asked the same.",
         )  # fmt: skip
-    seen = compared.of_model(model)
+    seen = compared.of_model(model or models[0])
     if not seen:
         return
     with_classes = [(c, a) for c, a in seen if a["evaluation"]["changes"] is not None]

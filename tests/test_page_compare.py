@@ -133,8 +133,28 @@ def test_noise_is_put_on_evenly_spread_rows(monkeypatch: pytest.MonkeyPatch) -> 
     assert answer["noise_samples"] == 100
     assert answer["evaluation"]["samples"] == 500
     inputs, labels = (part[::5] for part in bundle.test)
-    right = float((bundle.model(inputs).argmax(1) == labels).double().mean())
-    assert answer["evaluation"]["noise_dense"][0][1]["value"] == right
+    assert answer["evaluation"]["noise_dense"] == evaluate(bundle.model, (inputs, labels)).to_dict()["noise"]
+
+
+def test_what_is_solved_quickly_is_asked_for_first(
+    small: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    st.cache_resource.clear()
+    candidates = candidates_of([("now", SMALL), ("then", TIGHT)])
+    for candidate, answer, seconds in zip(candidates, small, (9.0, 1.0), strict=False):
+        point = Point.from_dict(answer["point"])
+        slow = dataclasses.replace(point.report.layers[0], seconds=seconds)
+        timed = dataclasses.replace(point, report=dataclasses.replace(point.report, layers=[slow]))
+        store.points().add(store.bundle_of("digits_mlp"), candidate.recipe, timed)
+    asked: list[Any] = []
+    monkeypatch.setattr(behaviours.work, "visit", lambda: type("Visit", (), {"start": lambda _, *a: asked.extend(a)})())
+    behaviours.start(candidates)
+    _, request, total, take = asked
+    assert [wanted["method"] for wanted in request["candidates"]] == ["magnitude", "lobs", "lobs"]
+    assert total == 3
+    take({**small[1], "candidate": 0})
+    assert behaviours.missing(candidates) == [candidates[0], candidates[2]]
+    st.cache_resource.clear()
 
 
 # ---- figures ----
