@@ -123,7 +123,7 @@ def show_weights(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
             with place:
                 st.markdown(f"**{title}**")
                 drawn = figures.weights(
-                    view.canvas(picture, which), picture["top"], dark, outline, view.tiled, view.first
+                    view.canvas(picture, which), picture["top"], dark, outline, view.tiled, view.first, view.noun
                 )
                 frame.chart(drawn, f"{which}_weights", f"{title}: {words.plain(text)}")
         cells.note(text)

@@ -31,7 +31,7 @@ GLOSSARY = (
 HISTOGRAM = "How many weights have which size. Exact zeros are counted in words, above, and not drawn."
 SPECTRUM = (
     "A **singular value** says how strongly the layer stretches one direction of its input. Directions whose value "
-    "becomes zero are lost on the next layer."
+    "becomes zero are lost to the next layer."
 )
 CONVERGENCE = (
     "A first-order engine approaches the solution step by step. Now and then it computes a **certificate**: the "

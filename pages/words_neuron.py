@@ -170,19 +170,30 @@ def sum_table(told: Data, name: Any) -> str:
 
 def step(told: Data, name: str) -> str:
     """One removal with its arithmetic."""
-    apart = told["measured"] / told["predicted"] - 1 if told["predicted"] > 0 else 0.0
-    agreed = (
-        "as predicted" if abs(apart) < 1e-3 else f"{percent(abs(apart))} {'more' if apart > 0 else 'less'} than that"
-    )
     moved = ", ".join(f"w{row} by {number(change)}" for row, change in told["changes"][:3])
     what = "the bias" if told["bias"] else name
     text = (
         f"**Step {told['step']}**: weight w{told['index']} goes ({what}). Its value is {number(told['weight'])} and "
         f"[H⁻¹]qq is {number(told['inverse'])}. **Saliency** = w² / (2 [H⁻¹]qq) = ({number(told['weight'])})² / "
         f"(2 × {number(told['inverse'])}) = **{told['saliency']:.3g}**. The error should rise by twice that, "
-        f"{told['predicted']:.3g}; it rises by {told['measured']:.3g}, {agreed}, and is {told['error']:.3g} now."
+        f"{told['predicted']:.3g}; it {_rise(told)}, and is {told['error']:.3g} now."
     )
     return text + (f" The others make up for it: {moved} the most." if moved else "")
+
+
+def _rise(told: Data) -> str:
+    """By how much the error really rises, beside what was predicted."""
+    measured, predicted = told["measured"], told["predicted"]
+    if measured < 0:
+        return f"falls instead, by {-measured:.3g}, as the prediction no longer holds for what is left"
+    ratio = measured / predicted if predicted > 0 else 1.0
+    if abs(ratio - 1) < 1e-3:
+        said = "as predicted"
+    elif ratio >= 2:
+        said = f"{ratio:.3g} times as much"
+    else:
+        said = f"{percent(abs(ratio - 1))} {'more' if ratio > 1 else 'less'} than that"
+    return f"rises by {measured:.3g}, {said}"
 
 
 def parting(classic: Sequence[Data], exact: Sequence[Data]) -> str:
@@ -210,9 +221,9 @@ def parting(classic: Sequence[Data], exact: Sequence[Data]) -> str:
 
 def hessian(told: Data) -> str:
     """Whether H can be inverted by itself, and what makes it so."""
-    text, others = "", "the inputs"
+    text, which = "", ""
     if told["dead"]:
-        others = f"the other {told['live']:,} inputs"
+        which = f" over the other {told['live']:,} inputs"
         text = (
             f"{many(told['dead'], 'input')} of {told['live'] + told['dead']:,} are zero on every sample: H would have "
             "a row of zeros for each. Their weights cost nothing, go first, and are left out of H and of these steps. "
@@ -221,12 +232,12 @@ def hessian(told: Data) -> str:
         condition = "not finite" if told["condition"] is None else f"{told['condition']:.1e}"
         smallest = "0 to rounding" if told["smallest"] <= 0 else f"{told['smallest']:.1e}"
         return text + (
-            f"**H is singular**: over {others} its eigenvalues reach from {smallest} to "
+            f"**H is singular**: its eigenvalues{which} reach from {smallest} to "
             f"{told['largest']:.1e}, so that some inputs are sums of others. The damping setting, {told['damping']:g}, "
             f"is what keeps the step finite here: with it the largest is {condition} times the smallest."
         )
     return text + (
-        f"Over {others} H can be inverted by itself: its largest eigenvalue is "
+        f"H can be inverted by itself{which}: its largest eigenvalue is "
         f"{told['largest'] / told['smallest']:.1e} times its smallest. Damping adds {told['damping']:g} to its "
         "diagonal."
     )

@@ -315,7 +315,21 @@ def test_damping_is_said_to_keep_a_singular_step_finite() -> None:
     assert "0 to rounding" in said
     fine = words_neuron.hessian(base | {"singular": False, "smallest": 0.5, "dead": 3})
     assert "3 inputs of 12 are zero on every sample" in fine
-    assert "Over the other 9 inputs H can be inverted by itself: its largest eigenvalue is 4.0e+00" in fine
+    assert "H can be inverted by itself over the other 9 inputs: its largest eigenvalue is 4.0e+00" in fine
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [(2.0, "rises by 2, as predicted"), (3.0, "rises by 3, 50.0\u00a0% more than that"), (8.0, "4 times as much"),
+     (1.5, "25.0\u00a0% less than that"), (-1.0, "falls instead, by 1, ")],
+)  # fmt: skip
+def test_a_rise_is_told_beside_its_prediction(measured: float, said: str) -> None:
+    told = {"step": 4, "index": 7, "bias": False, "weight": -2.0, "inverse": 2.0, "saliency": 1.0, "predicted": 2.0,
+            "measured": measured, "error": 9.0, "changes": [(3, 0.5), (1, -0.25)]}  # fmt: skip
+    found = words_neuron.step(told, "input 7")
+    assert said in found
+    assert "(−2)² / (2 × 2) = **1**" in found
+    assert "w3 by 0.5, w1 by −0.25 the most" in found
 
 
 def test_methods_without_a_certificate_have_an_outcome_too() -> None:

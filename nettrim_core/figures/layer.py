@@ -18,15 +18,15 @@ WEIGHTS = {
 
 
 def weights(
-    canvas: np.ndarray, top: float, dark: bool, frame: Sequence[int] | None, tiled: bool, first: int
+    canvas: np.ndarray, top: float, dark: bool, frame: Sequence[int] | None, tiled: bool, first: int, noun: str
 ) -> go.Figure:
     """Weights as they lie on a picture (NaN: plain), on one scale from -top to top.
 
     frame: (top, left, bottom, right) in cells, around what is looked at. tiled: cells are square and without axes; else
     a row is a neuron, the first of them ``first``, and a column an input.
     """
-    figure = blank("" if tiled else "Input", "" if tiled else "Neuron", 380)
-    said = "weight %{z:.3g}" if tiled else "neuron %{y}, input %{x}: %{z:.3g}"
+    figure = blank("" if tiled else "Input", "" if tiled else noun.capitalize(), 380)
+    said = "weight %{z:.3g}" if tiled else f"{noun} %{{y}}, input %{{x}}: %{{z:.3g}}"
     figure.add_trace(
         go.Heatmap(
             z=canvas.astype(np.float32), zmin=-top, zmax=top, colorscale=WEIGHTS[dark], hoverongaps=False, y0=first,

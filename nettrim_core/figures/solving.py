@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ BOTTOM = 1e-10  # of the largest error: what is less is drawn there
 def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[str, Any], dark: bool) -> go.Figure:
     """Gap and violation over the iterations; ``end``: gap and violation of the certificate that the page's weights
     carry."""
-    figure = blank("Iteration (log scale)", "Of the l1 norm, of the tolerance (log scale)", 360)
+    figure = blank("Iteration (log scale)", "Gap, violation (log scale)", 360)
     lines = (("gap", "duality gap", look_of("nettrim")), ("violation", "violation", look_of("lobs")))
     x = [entry["iteration"] for entry in iterates if entry["iteration"]]
     last = 1.6 * max(x, default=10)
@@ -35,10 +36,13 @@ def convergence(iterates: Sequence[Mapping[str, Any]], tol: float, end: Mapping[
                 hovertemplate=f"{name} of this page's weights: %{{y:.2g}}<extra></extra>",
             )
         )  # fmt: skip
-    figure.add_hline(y=tol, line={"color": INK[dark], "dash": "dot", "width": 1.5},
-                     annotation={"text": f"tolerance {tol:g}", "xanchor": "right"})  # fmt: skip
+    figure.add_hline(y=tol, line={"color": INK[dark], "dash": "dot", "width": 1.5})
+    figure.add_annotation(
+        x=1, xref="x domain", y=math.log10(tol), text=f"tolerance {tol:g}", showarrow=False, xanchor="right",
+        yanchor="bottom",
+    )  # fmt: skip
     figure.update_layout(showlegend=True, legend=legend())
-    figure.update_xaxes(type="log", dtick="D2")
+    figure.update_xaxes(type="log", tickvals=[10, 20, 50, 100, 200, 500, 1000])
     figure.update_yaxes(type="log", exponentformat="power", nticks=6)
     return figure
 
