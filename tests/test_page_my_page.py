@@ -3,6 +3,7 @@ And the pins, which a page of one's own is made from."""
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,8 @@ MIME = "application/x-ipynb+json"
 
 
 @pytest.fixture
-def app() -> Iterator[AppTest]:
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    monkeypatch.setattr(store, "points", functools.cache(store.Points))
     st.cache_data.clear()
     st.cache_resource.clear()
     yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)

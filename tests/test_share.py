@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import streamlit as st
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
-from pages import session, share, words
+from pages import session, share, store, words
 from pages.notebook import Cell
 from pages.own import Own
 from pages.state import HIDABLE, PRESETS, Choice
@@ -38,7 +39,8 @@ PRESENTED = ("intro", "settings", "options", "code", "notebook", "mode")  # what
 
 
 @pytest.fixture
-def app() -> Iterator[AppTest]:
+def app(monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    monkeypatch.setattr(store, "points", functools.cache(store.Points))
     st.cache_data.clear()
     st.cache_resource.clear()
     yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
