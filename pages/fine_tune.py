@@ -62,6 +62,8 @@ def controls(choice: Choice) -> None:
             "Epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=150,
             help="How far each layer's response may move, relative to its size: more tolerance, more zeros.",
         )  # fmt: skip
+    if not frame.shown(choice, "options"):
+        return
     columns = st.columns(4)
     for place, name in zip(columns, MAIN, strict=True):
         setting(place, choice, name)

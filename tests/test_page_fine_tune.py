@@ -36,7 +36,7 @@ from tests.browsing import ROOT, opened
 
 LAYERS = ("fc1", "fc2", "fc3")
 CHOICE = Choice(
-    "digits_mlp", LAYERS, 0.5, ("magnitude", "lobs"), n=200, settings={"train.epochs": 4, "train.rate": 0.05}
+    "digits_mlp", LAYERS, 0.5, ("magnitude", "lobs"), n=200, settings={"train.epochs": 6, "train.rate": 0.6}
 )
 
 
@@ -83,7 +83,7 @@ def test_each_best_epoch_brings_weights_that_are_what_it_says(tuned: list[dict[s
     mine = [answer for answer in tuned if answer["method"] == name]
     assert [next(iter(set(answer) & {"report", "epoch", "test"})) for answer in mine] == [
         "report",
-        *5 * ["epoch"],
+        *7 * ["epoch"],
         "test",
     ]
     assert mine[0]["report"]["accuracy"] == report.accuracy
@@ -97,6 +97,7 @@ def test_each_best_epoch_brings_weights_that_are_what_it_says(tuned: list[dict[s
             assert all(not bool(weights[key][~mask].any()) for key, mask in masks.items())
             assert answer["zeros"] == sum(layer.weight_zeros for layer in report.layers) > 1000
             assert right(last, bundle.validation) == pytest.approx(epoch["validation_accuracy"], abs=1e-12)
+    assert not all(answer["epoch"]["best"] for answer in mine[1:-1])  # the rate is large enough to fail at times
     test = mine[-1]["test"]
     assert test["value"] == pytest.approx(right(last, bundle.test), abs=1e-12)
     assert (test["low"], test["high"]) == pytest.approx(wilson(test["value"], 500))
