@@ -133,7 +133,7 @@ def show_progress(key: str, doing: str, again: Callable[[], None], part: float |
         text = f"Waiting for {ahead} other job{'s' * (ahead > 1)} on this server" if ahead else doing
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.progress(min(max(job.done / job.total if part is None else part, 0.0), 1.0), text=text)
-        right.button("Cancel", key="cancel", on_click=here.cancel, width="stretch", shortcut="Esc")
+        right.button("Cancel", key="cancel", on_click=here.cancel, width="stretch")
     elif key in here.stopped:
         left, right = st.columns([4, 1], vertical_alignment="center")
         left.markdown("Stopped. What was solved stays.")
