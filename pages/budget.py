@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -18,6 +20,19 @@ from pages.state import Choice, setting_fields
 TALL = 12  # rows of the table that are seen at once
 SPLIT = 6  # layers whose sentences are all shown at once
 state = st.session_state
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the layers' shares as it was drawn. begun: the locks that it began with."""
+
+    number: int
+    layers: tuple[str, ...]
+    begun: dict[str, float]
+
+    @property
+    def key(self) -> str:
+        return f"table_{self.number}"
 
 
 def main() -> None:
@@ -40,7 +55,7 @@ def show() -> None:
         st.header("The target")
         controls(choice)
     with right, cells.cell("table", "Layer by layer", words.TABLE):
-        table(choice, given_of(last))
+        shares(choice, given_of(last))
     if everything:
         st.info(words.all_locked())
     elif report is None:
@@ -109,55 +124,68 @@ def picked_percent(name: str) -> None:
     session.choose(state["choice"].with_setting(name, round(state[f"w_{name}"] / 100, 8)))
 
 
-def table(choice: Choice, given: dict[str, float]) -> None:
-    """The layers' shares, to be locked and changed. What was edited stays in the table while it says the same as the
-    choice, and is dropped with the table's key when the choice was changed elsewhere."""
-    drawn: int = state.setdefault("table_drawn", 0)
-    shown = choice.model, choice.layers
-    if state.setdefault("table_of", shown) != shown or not locks.agree(choice, edits_of(drawn)):
-        drawn = state["table_drawn"] = drawn + 1
-        state["table_of"] = shown
-    state["table_given"] = given
-    bundle = store.bundle_of(choice.model)
-    sizes = {name: sum(p.numel() for p in bundle.model.get_submodule(name).parameters()) for name in choice.layers}
-    rows = len(choice.layers)
-    st.data_editor(
-        locks.rows(choice, sizes, given), key=f"table_{drawn}", num_rows="fixed", hide_index=True, width="stretch",
-        height=38 + 35 * TALL if rows > TALL else "content", column_config=columns(), on_change=picked_cells,
-        args=(drawn,), placeholder="", alt="Layers, their weights, the zeros each gives, and locks.",
+def shares(choice: Choice, given: dict[str, float]) -> None:
+    """What each layer gives, and beside it where it is locked."""
+    model, layers = store.bundle_of(choice.model).model, choice.layers
+    sizes = [sum(p.numel() for p in model.get_submodule(name).parameters()) for name in layers]
+    parts = [locks.percent(given.get(name, math.nan)) for name in layers]
+    height = 38 + 35 * TALL if len(layers) > TALL else "content"
+    left, right = st.columns([5, 4])
+    left.dataframe(
+        {"layer": list(layers), "weights": sizes, "given": parts}, key="given", hide_index=True, height=height,
+        column_config=given_columns(), placeholder="", alt="The layers, their weights, and the zeros that each gives.",
     )  # fmt: skip
-    st.button(
-        "Unlock all",
-        key="unlock",
-        disabled=not choice.locked,
-        on_click=unlock,
-        help="Share the budget among all layers.",
-    )
+    with right:
+        lock_table(choice, given, height)
+        st.button(
+            "Unlock all", key="unlock", disabled=not choice.locked, on_click=unlock,
+            help="Share the budget among all layers.",
+        )  # fmt: skip
 
 
-def columns() -> dict[str, Any]:
+def given_columns() -> dict[str, Any]:
+    return {
+        "layer": st.column_config.TextColumn("Layer", pinned=True),
+        "weights": st.column_config.NumberColumn(
+            "Weights", format="localized", help="Weights and biases of the layer."
+        ),
+        "given": st.column_config.ProgressColumn(
+            "Gives", min_value=0, max_value=100, format="%.1f %%", help="Zeros, of its weights and biases."
+        ),
+    }
+
+
+def lock_table(choice: Choice, given: dict[str, float], height: Any) -> None:
+    """The locks, to be changed. A table that no longer shows them, as they were changed elsewhere, gives way to a new
+    one."""
+    drawn = state.setdefault("table", Table(0, choice.layers, choice.locked))
+    if drawn.layers != choice.layers or not locks.agree(choice, drawn.begun, edits_of(drawn)):
+        drawn = state["table"] = Table(drawn.number + 1, choice.layers, choice.locked)
+    state["table_given"] = given
+    st.data_editor(
+        locks.rows(choice.layers, drawn.begun), key=drawn.key, num_rows="fixed", hide_index=True, height=height,
+        column_config=lock_columns(), on_change=picked_cells, placeholder="", alt="Where each layer is locked.",
+    )  # fmt: skip
+
+
+def lock_columns() -> dict[str, Any]:
     return {
         "layer": st.column_config.TextColumn("Layer", disabled=True, pinned=True),
-        "weights": st.column_config.NumberColumn(
-            "Weights", disabled=True, format="localized", help="Weights and biases of the layer."
-        ),
-        "given": st.column_config.NumberColumn(
-            "Gives", disabled=True, format="%.1f %%", help="Zeros, of its weights and biases, in the last budget."
-        ),
-        "locked": st.column_config.CheckboxColumn("Locked", help="Held at its share; the budget asks it for nothing."),
+        "lock": st.column_config.CheckboxColumn("Lock", help="Hold the layer at what it gives now."),
         "own": st.column_config.NumberColumn(
-            "Own value, %", min_value=0.0, max_value=100.0, step=0.0001, format="%.4g",
-            help="Zeros that the layer is held at, in % of its weights and biases. Empty: the budget decides.",
+            "Lock at, %", min_value=0.0, max_value=100.0, step=0.0001, format="%.4g",
+            help="Hold the layer at this share of zeros, in % of its weights and biases. Empty: the budget decides.",
         ),
     }  # fmt: skip
 
 
-def edits_of(drawn: int) -> locks.Edits:
-    return state.get(f"table_{drawn}", {}).get("edited_rows", {})
+def edits_of(table: Table) -> locks.Edits:
+    return state.get(table.key, {}).get("edited_rows", {})
 
 
-def picked_cells(drawn: int) -> None:
-    session.choose(locks.edited(state["choice"], state["table_given"], edits_of(drawn)))
+def picked_cells() -> None:
+    drawn: Table = state["table"]
+    session.choose(locks.edited(state["choice"], drawn.begun, state["table_given"], edits_of(drawn)))
 
 
 def unlock() -> None:

@@ -39,8 +39,8 @@ WHY = {
     "magnitude": "One threshold for all layers on the size of a weight: what is smaller goes. Only the weights count.",
 }
 TABLE = (
-    "Tick **Locked** to hold a layer at what it gives now, or type a value of its own: 0 leaves it as it was trained. "
-    "The budget is then shared anew among the others, and the link keeps the locks."
+    "Tick **Lock** to hold a layer at what it gives now, or type where to hold it: 0 leaves it as it was trained. The "
+    "budget is then shared anew among the others. The link keeps the locks."
 )
 BARS = (
     "A layer whose bar ends beyond the dashed line gives more than its even share, one that ends before it is spared."
@@ -67,7 +67,7 @@ LOSSES = {
 def wanted(choice: Choice) -> str:
     """The target in a sentence (Markdown)."""
     goal: Goal = choice.of("budget")
-    layers = ", ".join(choice.layers)
+    layers = ", ".join(choice.layers) if len(choice.layers) < 5 else f"these {len(choice.layers)} layers"
     said = {
         "zeros": f"**{percent(goal.zeros)}** of all weights and biases of {layers} become zero",
         "multiply-adds": f"**{percent(goal.left)}** of the multiply-adds of {layers} stay",
@@ -100,7 +100,7 @@ def refusal(error: str, choice: Choice) -> str:
 
 
 def all_locked() -> str:
-    return "**Every layer is locked**, so there is nothing left to share. Untick one in the table, or use *Unlock all*."
+    return "**Every layer is locked**, so there is nothing left to share. Unlock one in the table, or use *Unlock all*."
 
 
 def figures(report: Report) -> list[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
         customdata=[[share.zeros, share.size, share.asked] for share in shared.shares],
         hovertemplate="<b>%{y}</b><br>%{customdata[0]:,} of %{customdata[1]:,} are zero<br>"
         "%{customdata[2]:,} were asked for<extra></extra>",
-        orientation="h", insidetextanchor="end", cliponaxis=False,
+        orientation="h", insidetextanchor="end", cliponaxis=False, insidetextfont={"color": "#111" if dark else "#fff"},
         textposition=["outside" if s.locked or s.zeros < 0.3 * s.size else "inside" for s in shared.shares],
         marker={
             "color": look.color(dark),
