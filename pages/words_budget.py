@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nettrim_core.figures.budget import ROUNDING
 from nettrim_core.report import Allocation, LayerReport, Report
 from pages.axes import percent, points
 from pages.state import METHOD_TITLES, Choice, Goal
@@ -77,10 +78,12 @@ def wanted(choice: Choice) -> str:
     return f"Wanted: {said[goal.of]}, with {METHOD_TITLES[choice.lens[1]]}."
 
 
-def doing(done: int, total: int) -> str:
-    """How far a budget is."""
+def doing(done: int, total: int, goal: str) -> str:
+    """How far a budget is, of one of GOALS."""
     if done + 1 < total:
         return f"Pruning each layer alone, to see what its zeros cost: {done} of {total - 1} layers"
+    if goal == "accuracy":
+        return "Pruning a dozen networks, to find the sparsest one that is right often enough"
     return "Sharing the budget and pruning the network"
 
 
@@ -197,6 +200,6 @@ def bound_notes(layers: Sequence[LayerReport]) -> list[str]:
         if layer.bound is not None and layer.bound_is_estimate:
             what = "the bound is an estimate, as only a sample of the patches of a convolution was used"
             said.setdefault(what, []).append(layer.name)
-        if layer.error == 0:
-            said.setdefault("no error at all, which a logarithmic axis cannot show", []).append(layer.name)
+        if layer.error <= ROUNDING * layer.output_norm:
+            said.setdefault("no error, which a logarithmic axis cannot show", []).append(layer.name)
     return [f"**{', '.join(names)}**: {note}." for note, names in said.items()]

@@ -206,6 +206,12 @@ def test_the_price_is_said_with_its_unit_or_its_absence(report: Report) -> None:
     assert "no price" in words.price(dataclasses.replace(report.allocation, shares=free))
 
 
+def test_what_is_done_is_told_as_it_goes() -> None:
+    assert "1 of 3 layers" in words.doing(1, 4, "zeros")
+    assert "Sharing" in words.doing(3, 4, "zeros")
+    assert "often enough" in words.doing(3, 4, "accuracy")
+
+
 def test_what_to_do_about_a_refusal_fits_the_goal() -> None:
     asked = CHOICE.with_setting("budget.of", "accuracy")
     assert "allow more" in words.refusal("no", asked)
@@ -492,3 +498,16 @@ def test_edits_of_the_table_are_each_kept_and_reach_the_link(page: Page) -> None
     still(page)
     tick(page, 0)
     expect(page).to_have_url(re.compile(r"lock\.fc1=0\.\d+"), timeout=20_000)
+
+
+def test_undo_takes_the_top_of_the_page_along(page: Page) -> None:
+    browsing.opened(page, "/budget?model=digits_mlp&methods=magnitude&n=200&budget.rule=uniform")
+    expect(page.get_by_role("heading", name="What was decided")).to_be_visible(timeout=90_000)
+    pill = page.get_by_role("button", name="fc1", exact=True)
+    pill.click()
+    expect(page).to_have_url(re.compile("layers=fc2(,|%2C)fc3"), timeout=20_000)
+    expect(pill).to_have_attribute("aria-pressed", "false")
+    still(page)
+    page.get_by_role("button", name="Undo").click()
+    expect(page).to_have_url(re.compile("layers=fc1"), timeout=20_000)
+    expect(pill).to_have_attribute("aria-pressed", "true", timeout=20_000)
