@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
 
 import streamlit as st
 
 from nettrim_core.figures import budget as figures
 from nettrim_core.jobs import Status
-from nettrim_core.report import Allocation, Report
+from nettrim_core.report import Report
 from nettrim_core.sensitivity import SPARSITIES
 from nettrim_core.shares import RULES
-from pages import budgets, frame, locks, pins, session, snippets_budget, store, work
+from pages import budgets, frame, pins, session, share_tables, snippets_budget, work
 from pages import words_budget as words
 from pages.state import Choice, setting_fields
 
-TALL = 12  # rows of the table that are seen at once
 SPLIT = 6  # layers whose sentences are all shown at once
 state = st.session_state
 
 
 def main() -> None:
     choice = frame.top("One budget for the whole network", words.INTRO)
+    state["budget_framed"] = framed(choice)
     if frame.ready(choice):
         work.live(show)
 
 
+def framed(choice: Choice) -> Choice:
+    """What the top of the page shows of a choice."""
+    settings = {name: value for name, value in choice.settings.items() if name.split(".")[0] not in ("budget", "lock")}
+    return dataclasses.replace(choice, method_shown="", settings=settings)
+
+
 def show() -> None:
     choice = session.current_choice()
-    everything = len(choice.locked) == len(choice.layers)
-    report = None if everything else budgets.report_of(choice)
-    if report is not None:
-        state["budget_before"] = budgets.about(choice), report
-    before = state.get("budget_before", ("", None))
-    last: Report | None = before[1] if before[0] == budgets.about(choice) else None
+    if framed(choice) != state["budget_framed"]:
+        st.rerun()  # an undo or a pin has changed what stands above
+    locked = len(choice.locked) == len(choice.layers)
+    report = None if locked else budgets.report_of(choice)
+    last = report or before(choice)
+    state["budget_before"] = budgets.about(choice), last
     cells = frame.Cells(choice, "One budget for the whole network")
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([1, 2], gap="large")
     with left, st.container(key="budget"):
         st.header("The target")
         controls(choice)
     with right, cells.cell("table", "Layer by layer", words.TABLE):
-        table(choice, given_of(last))
-    if everything:
+        share_tables.show(choice, given_of(last))
+    if locked:
         st.info(words.all_locked())
     elif report is None:
         progress(choice, last)
-    if last is not None and not everything and not refused(choice):
-        assert last.allocation is not None
-        show_answer(cells, choice, last, last.allocation)
-    if not everything:
+    answered = last is not None and not locked and not refused(choice)
+    if last is not None and answered:
+        show_answer(cells, choice, last)
+    if not locked:
         show_alone(cells, choice, given_of(last))
-    if last is not None and not everything and not refused(choice):
+    if last is not None and answered:
         show_bounds(cells, choice, last)
     cells.offer()
+
+
+def before(choice: Choice) -> Report | None:
+    """The last budget of the same layers and method, which stays in sight while another is made."""
+    about, report = state.get("budget_before", ("", None))
+    return report if about == budgets.about(choice) else None
 
 
 def given_of(report: Report | None) -> dict[str, float]:
@@ -109,61 +121,6 @@ def picked_percent(name: str) -> None:
     session.choose(state["choice"].with_setting(name, round(state[f"w_{name}"] / 100, 8)))
 
 
-def table(choice: Choice, given: dict[str, float]) -> None:
-    """The layers' shares, to be locked and changed. What was edited stays in the table while it says the same as the
-    choice, and is dropped with the table's key when the choice was changed elsewhere."""
-    drawn: int = state.setdefault("table_drawn", 0)
-    shown = choice.model, choice.layers
-    if state.setdefault("table_of", shown) != shown or not locks.agree(choice, edits_of(drawn)):
-        drawn = state["table_drawn"] = drawn + 1
-        state["table_of"] = shown
-    state["table_given"] = given
-    bundle = store.bundle_of(choice.model)
-    sizes = {name: sum(p.numel() for p in bundle.model.get_submodule(name).parameters()) for name in choice.layers}
-    rows = len(choice.layers)
-    st.data_editor(
-        locks.rows(choice, sizes, given), key=f"table_{drawn}", num_rows="fixed", hide_index=True, width="stretch",
-        height=38 + 35 * TALL if rows > TALL else "content", column_config=columns(), on_change=picked_cells,
-        args=(drawn,), placeholder="", alt="Layers, their weights, the zeros each gives, and locks.",
-    )  # fmt: skip
-    st.button(
-        "Unlock all",
-        key="unlock",
-        disabled=not choice.locked,
-        on_click=unlock,
-        help="Share the budget among all layers.",
-    )
-
-
-def columns() -> dict[str, Any]:
-    return {
-        "layer": st.column_config.TextColumn("Layer", disabled=True, pinned=True),
-        "weights": st.column_config.NumberColumn(
-            "Weights", disabled=True, format="localized", help="Weights and biases of the layer."
-        ),
-        "given": st.column_config.NumberColumn(
-            "Gives", disabled=True, format="%.1f %%", help="Zeros, of its weights and biases, in the last budget."
-        ),
-        "locked": st.column_config.CheckboxColumn("Locked", help="Held at its share; the budget asks it for nothing."),
-        "own": st.column_config.NumberColumn(
-            "Own value, %", min_value=0.0, max_value=100.0, step=0.0001, format="%.4g",
-            help="Zeros that the layer is held at, in % of its weights and biases. Empty: the budget decides.",
-        ),
-    }  # fmt: skip
-
-
-def edits_of(drawn: int) -> locks.Edits:
-    return state.get(f"table_{drawn}", {}).get("edited_rows", {})
-
-
-def picked_cells(drawn: int) -> None:
-    session.choose(locks.edited(state["choice"], state["table_given"], edits_of(drawn)))
-
-
-def unlock() -> None:
-    session.choose(locks.unlocked(state["choice"]))
-
-
 def progress(choice: Choice, last: Report | None) -> None:
     """How far the budget is, or why there is none."""
     job = budgets.job(choice)
@@ -171,13 +128,15 @@ def progress(choice: Choice, last: Report | None) -> None:
         st.warning(words.refusal(job.error, choice))
         st.button("Try again", key="resume", on_click=budgets.start, args=(choice,))
         return
-    doing = "Sharing the budget" if job is None else words.doing(job.done, job.total)
+    doing = "Sharing the budget" if job is None else words.doing(job.done, job.total, choice.of("budget").of)
     if last is not None:
         doing += "; below is still the one before"
     work.show_progress(budgets.key_of(choice), doing, lambda: budgets.start(choice))
 
 
-def show_answer(cells: frame.Cells, choice: Choice, report: Report, shared: Allocation) -> None:
+def show_answer(cells: frame.Cells, choice: Choice, report: Report) -> None:
+    shared = report.allocation
+    assert shared is not None
     with cells.cell("decided", "What was decided", words.price(shared), snippets_budget.decided(choice)):
         figures_of = words.figures(report)
         for column, (label, value, what) in zip(st.columns(len(figures_of)), figures_of, strict=True):

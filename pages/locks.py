@@ -1,57 +1,59 @@
-"""The table of the layers' shares: its rows from a choice, and from what was edited in it to another choice. No
-Streamlit."""
+"""The table in which layers are locked: its rows, and from what was edited in it to a choice. No Streamlit.
+
+The table begins with the locks that there were when it was drawn, and is given the same ones again while it is edited:
+new data, whatever is new in them, would take away what is being typed.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pages.state import Choice
 
 Edits = Mapping[int, Mapping[str, Any]]  # from the number of a row to its changed cells
+Locks = Mapping[str, float]  # from a layer to the fraction of zeros that it is held at
 
 
-def rows(choice: Choice, sizes: Mapping[str, int], given: Mapping[str, float]) -> dict[str, list[Any]]:
-    """Column -> cells. sizes: layer -> weights and biases; given: layer -> fraction of zeros in the last budget. Shares
-    are in per cent, NaN where there is none."""
-    own = [choice.locked.get(name, math.nan) for name in choice.layers]
+def rows(layers: Sequence[str], begun: Locks) -> dict[str, list[Any]]:
+    """Column -> cells. begun: the locks that the table begins with; in per cent here, NaN where there is none."""
     return {
-        "layer": list(choice.layers),
-        "weights": [sizes[name] for name in choice.layers],
-        "given": [_percent(given.get(name, math.nan)) for name in choice.layers],
-        "locked": [not math.isnan(value) for value in own],
-        "own": [_percent(value) for value in own],
+        "layer": list(layers),
+        "lock": [False for _ in layers],
+        "own": [percent(begun.get(name, math.nan)) for name in layers],
     }
 
 
-def edited(choice: Choice, given: Mapping[str, float], edits: Edits) -> Choice:
-    """The choice after edits: a value of its own locks a layer there, none unlocks it, a tick locks it at what it gave
-    (0 before there was a budget)."""
-    for row, cells in edits.items():
-        if row >= len(choice.layers):
-            continue  # of a table of other layers
-        name = choice.layers[row]
-        held = choice.locked.get(name)
-        if "own" in cells and not _same(cells["own"], held):
-            value = None if cells["own"] is None else round(cells["own"] / 100, 6)
-        elif "locked" in cells and bool(cells["locked"]) != (held is not None):
-            value = round(given.get(name, 0.0), 4) if cells["locked"] else None
-        else:
-            continue
+def shown(layers: Sequence[str], begun: Locks, edits: Edits) -> dict[str, float | None]:
+    """The layers that an edited table locks: at their own value, or, where they are ticked without one, None."""
+    found: dict[str, float | None] = {}
+    for row, name in enumerate(layers):
+        cells = edits.get(row, {})
+        own = cells["own"] / 100 if cells.get("own") is not None else None if "own" in cells else begun.get(name)
+        if own is not None or cells.get("lock"):
+            found[name] = None if own is None else round(own, 6)
+    return found
+
+
+def edited(choice: Choice, begun: Locks, given: Locks, edits: Edits) -> Choice:
+    """The choice that an edited table asks for. What is ticked is held where it is, or at what it gave: 0 before there
+    was a budget."""
+    wanted = shown(choice.layers, begun, edits)
+    for name in choice.layers:
+        value = wanted.get(name)
+        if name in wanted and value is None:
+            value = choice.locked.get(name, round(given.get(name, 0.0), 4))
         choice = choice.with_setting(f"lock.{name}", value)
     return choice
 
 
-def agree(choice: Choice, edits: Edits) -> bool:
-    """Does a table that was edited so show the locks of the choice?"""
-    for row, cells in edits.items():
-        held = choice.locked.get(choice.layers[row]) if row < len(choice.layers) else None
-        if "locked" in cells and bool(cells["locked"]) != (held is not None):
-            return False
-        if "own" in cells and not _same(cells["own"], held):
-            return False
-    return True
+def agree(choice: Choice, begun: Locks, edits: Edits) -> bool:
+    """Does an edited table show the locks of the choice?"""
+    wanted = shown(choice.layers, begun, edits)
+    return wanted.keys() == choice.locked.keys() and all(
+        value is None or math.isclose(value, choice.locked[name], abs_tol=1e-6) for name, value in wanted.items()
+    )
 
 
 def unlocked(choice: Choice) -> Choice:
@@ -61,9 +63,5 @@ def unlocked(choice: Choice) -> Choice:
     return choice
 
 
-def _percent(share: float) -> float:
+def percent(share: float) -> float:
     return round(100 * share, 4)
-
-
-def _same(cell: float | None, held: float | None) -> bool:
-    return cell is None if held is None else cell is not None and math.isclose(cell, _percent(held), abs_tol=1e-4)

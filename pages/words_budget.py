@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nettrim_core.figures.budget import ROUNDING
 from nettrim_core.report import Allocation, LayerReport, Report
 from pages.axes import percent, points
 from pages.state import METHOD_TITLES, Choice, Goal
@@ -39,8 +40,8 @@ WHY = {
     "magnitude": "One threshold for all layers on the size of a weight: what is smaller goes. Only the weights count.",
 }
 TABLE = (
-    "Tick **Locked** to hold a layer at what it gives now, or type a value of its own: 0 leaves it as it was trained. "
-    "The budget is then shared anew among the others, and the link keeps the locks."
+    "Tick **Lock** to hold a layer at what it gives now, or type where to hold it: 0 leaves it as it was trained. The "
+    "budget is then shared anew among the others. The link keeps the locks."
 )
 BARS = (
     "A layer whose bar ends beyond the dashed line gives more than its even share, one that ends before it is spared."
@@ -67,7 +68,7 @@ LOSSES = {
 def wanted(choice: Choice) -> str:
     """The target in a sentence (Markdown)."""
     goal: Goal = choice.of("budget")
-    layers = ", ".join(choice.layers)
+    layers = ", ".join(choice.layers) if len(choice.layers) < 5 else f"these {len(choice.layers)} layers"
     said = {
         "zeros": f"**{percent(goal.zeros)}** of all weights and biases of {layers} become zero",
         "multiply-adds": f"**{percent(goal.left)}** of the multiply-adds of {layers} stay",
@@ -77,10 +78,12 @@ def wanted(choice: Choice) -> str:
     return f"Wanted: {said[goal.of]}, with {METHOD_TITLES[choice.lens[1]]}."
 
 
-def doing(done: int, total: int) -> str:
-    """How far a budget is."""
+def doing(done: int, total: int, goal: str) -> str:
+    """How far a budget is, of one of GOALS."""
     if done + 1 < total:
         return f"Pruning each layer alone, to see what its zeros cost: {done} of {total - 1} layers"
+    if goal == "accuracy":
+        return "Pruning a dozen networks, to find the sparsest one that is right often enough"
     return "Sharing the budget and pruning the network"
 
 
@@ -100,7 +103,7 @@ def refusal(error: str, choice: Choice) -> str:
 
 
 def all_locked() -> str:
-    return "**Every layer is locked**, so there is nothing left to share. Untick one in the table, or use *Unlock all*."
+    return "**Every layer is locked**, so there is nothing left to share. Unlock one in the table, or use *Unlock all*."
 
 
 def figures(report: Report) -> list[tuple[str, str, str]]:
@@ -197,6 +200,6 @@ def bound_notes(layers: Sequence[LayerReport]) -> list[str]:
         if layer.bound is not None and layer.bound_is_estimate:
             what = "the bound is an estimate, as only a sample of the patches of a convolution was used"
             said.setdefault(what, []).append(layer.name)
-        if layer.error == 0:
-            said.setdefault("no error at all, which a logarithmic axis cannot show", []).append(layer.name)
+        if layer.error <= ROUNDING * layer.output_norm:
+            said.setdefault("no error, which a logarithmic axis cannot show", []).append(layer.name)
     return [f"**{', '.join(names)}**: {note}." for note, names in said.items()]

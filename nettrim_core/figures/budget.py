@@ -13,6 +13,7 @@ from nettrim_core.report import Allocation, LayerReport
 
 ROW = 34  # pixels of a layer
 QUIET = "#767676"
+ROUNDING = 1e-6  # of the response: what is less is the arithmetic's, and would stretch a logarithmic axis
 
 
 def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
@@ -26,7 +27,7 @@ def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
         customdata=[[share.zeros, share.size, share.asked] for share in shared.shares],
         hovertemplate="<b>%{y}</b><br>%{customdata[0]:,} of %{customdata[1]:,} are zero<br>"
         "%{customdata[2]:,} were asked for<extra></extra>",
-        orientation="h", insidetextanchor="end", cliponaxis=False,
+        orientation="h", insidetextanchor="end", cliponaxis=False, insidetextfont={"color": "#111" if dark else "#fff"},
         textposition=["outside" if s.locked or s.zeros < 0.3 * s.size else "inside" for s in shared.shares],
         marker={
             "color": look.color(dark),
@@ -34,7 +35,7 @@ def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
         },
     )  # fmt: skip
     if shared.uniform is not None:
-        figure.add_vline(x=shared.uniform, line={"dash": "dash", "width": 2, "color": QUIET})
+        figure.add_vline(x=shared.uniform, layer="below", line={"dash": "dash", "width": 2, "color": QUIET})
         figure.add_annotation(
             x=shared.uniform, y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"even {shared.uniform:.1%}",
             xanchor="right" if shared.uniform > 0.5 else "left",
@@ -85,18 +86,19 @@ def between(curve: Sequence[tuple[float, float]], at: float) -> float | None:
 
 def bounds(layers: Sequence[LayerReport], method: str, dark: bool) -> go.Figure:
     """For each layer the measured error of its response in the network and the promised one, of the response's size,
-    joined by a line; where there is no bound, or no error, that dot is not there."""
+    joined by a line; without the dots of what has no bound, or is ROUNDING."""
     color = look_of(method).color(dark)
     figure = blank("Error of the response, of its size (logarithmic)", "", 110 + ROW * len(layers))
-    measured = [(layer.name, layer.error / (layer.output_norm or 1.0)) for layer in layers]
-    promised = [(e.name, e.bound / (e.output_norm or 1.0), e.bound_is_estimate) for e in layers if e.bound]
-    for (name, error), layer in zip(measured, layers, strict=True):
-        if error > 0 and layer.bound:
+    dots = [(e.name, e.error / (e.output_norm or 1.0)) for e in layers]
+    dots = [(name, error) for name, error in dots if error > ROUNDING]
+    promised = [(e.name, (e.bound or 0.0) / (e.output_norm or 1.0), e.bound_is_estimate) for e in layers]
+    promised = [entry for entry in promised if entry[1] > ROUNDING]
+    for name, bound, _ in promised:
+        if name in dict(dots):
             figure.add_scatter(
-                x=[error, layer.bound / (layer.output_norm or 1.0)], y=[name, name], mode="lines",
-                hoverinfo="skip", showlegend=False, line={"color": QUIET, "width": 2},
+                x=[dict(dots)[name], bound], y=[name, name], mode="lines", hoverinfo="skip", showlegend=False,
+                line={"color": QUIET, "width": 2},
             )  # fmt: skip
-    dots = [(name, error) for name, error in measured if error > 0]
     figure.add_scatter(
         x=[error for _, error in dots], y=[name for name, _ in dots], mode="markers", name="measured",
         hovertemplate="<b>%{y}</b><br>measured %{x:.3g}<extra></extra>", marker={"size": 11, "color": color},
