@@ -29,7 +29,7 @@ def neuron(told: Mapping[str, Any], method: str, title: str, dark: bool, noun: s
     if off.any():
         floor = np.full(off.sum(), low - 0.05 * abs(low))
         _band(figure, x[off], floor, center[off], dark)
-        _says(figure, int(x[off][-1]), float(floor[0]), "off Ω: stay below V", dark)
+        _says(figure, int(x[off][-1]), float(floor[0]), "off Ω: stay below V", dark, inside=off.mean() > 0.3)
     if on.any():
         _band(figure, x[on], center[on] - half, center[on] + half, dark, both=True)
         at = on.sum() // 2
@@ -72,8 +72,14 @@ def _band(figure: go.Figure, x: Any, low: Any, high: Any, dark: bool, both: bool
         )  # fmt: skip
 
 
-def _says(figure: go.Figure, x: float, y: float, text: str, dark: bool, arrow: bool = False) -> None:
-    """A label in the corner at a point, or with an arrow to it."""
-    aside = {"ax": -60, "ay": -44, "arrowcolor": LINE[dark]} if arrow else {"xanchor": "right", "yanchor": "bottom"}
+def _says(
+    figure: go.Figure, x: float, y: float, text: str, dark: bool, arrow: bool = False, inside: bool = True
+) -> None:
+    """A label to the left of a point (or not ``inside``, to the right), or with an arrow to it."""
+    aside = (
+        {"ax": -60, "ay": -44, "arrowcolor": LINE[dark]}
+        if arrow
+        else {"xanchor": "right" if inside else "left", "yanchor": "bottom"}
+    )
     font = {"color": LINE[dark], "size": 12}
     figure.add_annotation(x=x, y=y, text=text, font=font, align="left", showarrow=arrow, **aside)
