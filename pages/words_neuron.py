@@ -118,8 +118,8 @@ def _tube(told: Data, shape: Data, noun: str, sample: str) -> str:
         f"{sample}s the squared differences may add up to {number(held['radius'] ** 2)} (the radius "
         f"{number(held['radius'])}, squared), and they come to {number(held['layer_squared_error'])}. The tube that is "
         f"drawn, ±{number(held['half_width'])}, is what each entry may use **if all use the same share**: the radius "
-        f"divided by the root of the number of entries on Ω. One may use more where others use less. This {noun}'s equal "
-        f"share of the sum is {number(share)}. {used}"
+        f"divided by the root of the number of entries on Ω. One may use more where others use less. This {noun}'s "
+        f"equal share of the sum is {number(share)}. {used}"
     )
 
 
