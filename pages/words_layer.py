@@ -46,8 +46,8 @@ CHECK = (
 
 
 def number(value: float) -> str:
-    """Four digits, with a true minus."""
-    return f"{value:.4g}".replace("-", "−")
+    """Four digits, or all before the point, with a true minus."""
+    return (f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}").replace("-", "−")
 
 
 def many(count: int, noun: str) -> str:
@@ -117,7 +117,7 @@ def weights(told: Data, method: str) -> str:
     return (
         f"Of {many(total, 'weight')}, **{after['zeros']:,} ({percent(after['zeros'] / total)}) are exactly zero** "
         f"after {METHOD_TITLES[method]}; before, {before['zeros']:,} were. The "
-        f"sum of the weights' sizes (l1, biases included) went from {before['l1']:.4g} to {after['l1']:.4g}."
+        f"sum of the weights' sizes (l1, biases included) went from {number(before['l1'])} to {number(after['l1'])}."
     )
 
 

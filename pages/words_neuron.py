@@ -87,38 +87,40 @@ def neuron(told: Data, shape: Data, noun: str, sample: str) -> str:
 
 def constraints(told: Data, method: str, shape: Data, noun: str, sample: str) -> str:
     """The two constraints in words, with this neuron's numbers."""
-    held, on = told["constraints"], told["samples"]["on_count"]
-    share = held["half_width"] ** 2 * on
-    lines = [
-        f"- **On Ω, a tube**: the pruned value should stay near the trained one. Only the sum counts: over all {noun}s "
-        f"and {sample}s the squared differences may add up to {number(held['radius'] ** 2)} (the radius "
-        f"{number(held['radius'])}, squared), and they come to {number(held['layer_squared_error'])}. The tube that is "
-        f"drawn, ±{number(held['half_width'])}, is what each entry may use **if all use the same share**: the radius "
-        f"divided by the root of the number of entries on Ω. One may use more where others use less. "
-        + (
-            f"This {noun} used {number(held['squared_error'])}, "
-            f"{percent(held['squared_error'] / share, 0)} of its equal share."
-            if share
-            else f"This {noun} has no {sample} there."
-        )
-    ]
+    held, lines = told["constraints"], [_tube(told, shape, noun, sample)]
     if shape["relu"]:
-        cap = "what the trained weights give on the pruned inputs" if shape["pruned_inputs"] else "0"
+        said = "may be anything **below V**, here 0: the ReLU makes 0 of it all"
+        if shape["pruned_inputs"]:
+            said = "must stay **below V**, here what the trained weights give on the pruned inputs"
         over = (
-            "It is nowhere above."
-            if held["over"] <= 1e-9
-            else f"The largest value above V here is {number(held['over'])}."
+            f"The largest value above V here is {number(held['over'])}" if held["over"] > 0 else "It is nowhere above"
         )
-        lines.append(
-            f"- **Off Ω, a half-line**: the trained {noun} gave 0 there, so the pruned one may be anything **below "
-            f"V**, here {cap}: the ReLU makes 0 of it all. {over}"
-        )
+        lines.append(f"- **Off Ω, a half-line**: the trained {noun} gave 0 there, so the pruned one {said}. {over}.")
     if not method.startswith("nettrim"):
         lines.append(
             f"- {METHOD_TITLES[method]} does not know these two constraints. It is only held to the size of the whole "
-            "change after the ReLU, so it may cross V."
+            "change after the ReLU, so it may cross V, and its sum on Ω may come to more."
         )
     return "\n".join(lines)
+
+
+def _tube(told: Data, shape: Data, noun: str, sample: str) -> str:
+    held = told["constraints"]
+    share = held["half_width"] ** 2 * told["samples"]["on_count"]
+    used = f"This {noun} has no {sample} there."
+    if share:
+        used = f"This {noun} used {number(held['squared_error'])}, {percent(held['squared_error'] / share, 0)} of that."
+    near = "the trained one"
+    if shape["pruned_inputs"]:
+        near = "the dense network's; *before* are the trained weights on the pruned inputs, already off it"
+    return (
+        f"- **On Ω, a tube**: the pruned value should stay near {near}. Only the sum counts: over all {noun}s and "
+        f"{sample}s the squared differences may add up to {number(held['radius'] ** 2)} (the radius "
+        f"{number(held['radius'])}, squared), and they come to {number(held['layer_squared_error'])}. The tube that is "
+        f"drawn, ±{number(held['half_width'])}, is what each entry may use **if all use the same share**: the radius "
+        f"divided by the root of the number of entries on Ω. One may use more where others use less. This {noun}'s "
+        f"equal share of the sum is {number(share)}. {used}"
+    )
 
 
 def total(told: Data, sample: str) -> str:
@@ -233,7 +235,7 @@ def hessian(told: Data) -> str:
         smallest = "0 to rounding" if told["smallest"] <= 0 else f"{told['smallest']:.1e}"
         return text + (
             f"**H is singular**: its eigenvalues{which} reach from {smallest} to "
-            f"{told['largest']:.1e}, so that some inputs are sums of others. The damping setting, {told['damping']:g}, "
+            f"{told['largest']:.1e}, so that some inputs follow from others. The damping setting, {told['damping']:g}, "
             f"is what keeps the step finite here: with it the largest is {condition} times the smallest."
         )
     return text + (

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import streamlit as st
+import torch
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
-from nettrim_core import NetTrim, layer_neuron, layer_weights, load_bundle, prune_layer
+from nettrim_core import LayerProblem, NetTrim, layer_neuron, layer_weights, load_bundle, prune_layer
 from nettrim_core.figures import layer as figures
 from nettrim_core.figures import neuron as neuron_figures
 from nettrim_core.figures import solving
 from nettrim_core.jobs import Job, Status
 from nettrim_core.tasks import TASKS
-from nettrim_core.tasks.lens import MOST_ITERATIONS, MOST_REMOVALS
+from nettrim_core.tasks.lens import MOST_ITERATIONS, MOST_REMOVALS, picture
 from nettrim_core.workbench import Workbench
 from pages import snippets_layer as snippets
 from pages import store, words_layer, words_neuron, work
@@ -409,6 +410,24 @@ def test_the_task_packs_zeros_as_zeros_only() -> None:
     steps = np.frombuffer(base64.b64decode(told["picture"]["pruned"]), "<i2").reshape(50, 100)
     np.testing.assert_array_equal(steps == 0, body == 0)
     np.testing.assert_allclose(steps * (told["picture"]["top"] / 32767), body, atol=2 * told["picture"]["top"] / 32767)
+
+
+def test_a_weight_that_is_nearly_nothing_is_not_packed_as_zero() -> None:
+    W = torch.tensor([[1.0, -1e-9], [1e-9, 0.0], [0.0, -1.0]])
+    problem = LayerProblem(torch.eye(3), W.T, W, relu=False, bias=False)
+    packed = picture(problem, W * 0.5, 0, 2)
+    for which in ("trained", "pruned"):
+        steps = np.frombuffer(base64.b64decode(packed[which]), "<i2").reshape(2, 3)
+        np.testing.assert_array_equal(np.sign(steps), np.sign(W.T.numpy()))
+
+
+def test_only_weights_of_live_inputs_count_as_removed() -> None:
+    choice = Choice("digits_mlp", ("fc1",), methods=("lobs",), n=200)
+    (told,) = TASKS["removals"](View(choice).request("removals", neuron=3), BENCH)
+    problem, result = BENCH.solved(choice.recipe(), choice.solving("lobs"), "fc1")
+    live = [i for i in range(65) if bool((problem.X[i] != 0).any())]
+    assert told["conditioning"]["dead"] == 65 - len(live) > 0
+    assert told["removed"] == sum(float(result.U[i, 3]) == 0 for i in live)
 
 
 def _asked() -> tuple[Any, Any, str]:

@@ -29,12 +29,19 @@ def neuron(told: Mapping[str, Any], method: str, title: str, dark: bool, noun: s
     if off.any():
         floor = np.full(off.sum(), low - 0.05 * abs(low))
         _band(figure, x[off], floor, center[off], dark)
-        _says(figure, int(x[off][-1]), float(floor[0]), "off Ω: stay below V", dark)
+        _says(
+            figure,
+            int(x[off][-1]),
+            float(floor[0]),
+            "off Ω: stay below V",
+            dark,
+            "left" if off.mean() > 0.3 else "right",
+        )
     if on.any():
         _band(figure, x[on], center[on] - half, center[on] + half, dark, both=True)
         at = on.sum() // 2
         said = f"on Ω: ±{half:.2g} each,<br>if all use the same share"
-        _says(figure, int(x[on][at]), float(center[on][at] + half), said, dark, arrow=True)
+        _says(figure, int(x[on][at]), float(center[on][at] + half), said, dark, "arrow")
     over = off & (pruned > center + 1e-3 * told["constraints"]["radius"])
     marks = ((~over, title, look.color(dark), look.symbol), (over, f"{title}, above V", BAD[dark], "x"))
     for chosen, name, color, symbol in marks:
@@ -72,8 +79,10 @@ def _band(figure: go.Figure, x: Any, low: Any, high: Any, dark: bool, both: bool
         )  # fmt: skip
 
 
-def _says(figure: go.Figure, x: float, y: float, text: str, dark: bool, arrow: bool = False) -> None:
-    """A label in the corner at a point, or with an arrow to it."""
-    aside = {"ax": -60, "ay": -44, "arrowcolor": LINE[dark]} if arrow else {"xanchor": "right", "yanchor": "bottom"}
+def _says(figure: go.Figure, x: float, y: float, text: str, dark: bool, side: str) -> None:
+    """A label above a point, to the "left" or "right" of it, or by an "arrow" to it."""
+    aside: dict[str, Any] = {"ax": -60, "ay": -44, "arrowcolor": LINE[dark]}
+    if side != "arrow":
+        aside = {"xanchor": "right" if side == "left" else "left", "yanchor": "bottom"}
     font = {"color": LINE[dark], "size": 12}
-    figure.add_annotation(x=x, y=y, text=text, font=font, align="left", showarrow=arrow, **aside)
+    figure.add_annotation(x=x, y=y, text=text, font=font, align="left", showarrow=side == "arrow", **aside)
