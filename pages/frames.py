@@ -40,6 +40,22 @@ class Layout:
         height, width, gap = *self.tile, self.gap
         return down * (height + gap) - gap, self.across * (width + gap) - gap
 
+    def canvas(self, values: np.ndarray) -> np.ndarray:
+        """The picture of weights (outputs, inputs) in cells, NaN between the tiles."""
+        height, width, gap = *self.tile, self.gap
+        down, across = math.ceil(self.outputs * self.parts / self.across), self.across
+        tiles = np.full((down * across, height + gap, width + gap), np.nan)
+        tiles[: self.outputs * self.parts, :height, :width] = values.reshape(-1, height, width)
+        rows = tiles.reshape(down, across, height + gap, width + gap).swapaxes(1, 2)
+        return rows.reshape(down * (height + gap), -1)[: self.shape[0], : self.shape[1]]
+
+    def tiles_of(self, output: int) -> tuple[int, int, int, int]:
+        """(top, left, bottom, right) in cells around an output's tiles, those that lie in its first row."""
+        (height, width), gap = self.tile, self.gap
+        down, place = divmod(output * self.parts, self.across)
+        top, left = down * (height + gap), place * (width + gap)
+        return top, left, top + height, left + min(self.parts, self.across - place) * (width + gap) - gap
+
 
 def layout(shape: Sequence[int], image: Sequence[int]) -> Layout:
     """Of a layer's weight in torch; image: the shape of one input of the network, used where the layer's inputs are its

@@ -54,11 +54,11 @@ class View:
     def pixels(self) -> tuple[int, int] | None:
         """(height, width) where the layer's inputs are the pixels of an image."""
         tile = self.place.tile
-        return tile if len(self.shape) == 2 and tile[0] > 1 else None
+        return tile if len(self.shape) == 2 and min(tile) > 1 else None
 
     @property
     def tiled(self) -> bool:
-        return self.place.tile[0] > 1 or self.place.across != self.place.parts
+        return self.place.gap > 0
 
     def request(self, task: str, **more: Any) -> dict[str, Any]:
         """What a worker is asked."""
