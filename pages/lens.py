@@ -48,7 +48,12 @@ class View:
     @property
     def place(self) -> frames.Layout:
         """How the weights of the neurons in the picture lie on it."""
-        return frames.layout((self.count, *self.shape[1:]), self.image)
+        place = frames.layout((self.count, *self.shape[1:]), self.image)
+        if place.parts > 1 and place.tile[0] > 1:  # a filter's tiles stay side by side, and a row has room for some
+            (height, width), parts = place.tile, place.parts
+            beside = frames.near_square(self.count, (height, parts * (width + place.gap) - 1))
+            place = dataclasses.replace(place, across=parts * beside)
+        return place
 
     @property
     def pixels(self) -> tuple[int, int] | None:

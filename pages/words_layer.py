@@ -50,6 +50,11 @@ def number(value: float) -> str:
     return (f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}").replace("-", "−")
 
 
+def tiny(value: float) -> str:
+    """What is near nothing, such as a duality gap."""
+    return "0" if value == 0 else f"{value:.1e}".replace("-", "−")
+
+
 def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -94,18 +99,22 @@ def outcome(method: str, told: Data, picks: Data, noun: str) -> tuple[bool, str]
         )
     if told["converged"]:
         return True, (
-            f"{title} is certified: duality gap {gap:.1e} and violation {violation:.1e}, both at most tol = {tol:g}."
+            f"{title} is certified: duality gap {tiny(gap)} and violation {tiny(violation)}, both at most tol = "
+            f"{tol:g}."
         )
     text = ""
     if violation > tol:
         text = (
-            f"The certificate is violated: the layer's response is outside of what was allowed by {violation:.1e} of "
+            f"The certificate is violated: the layer's response is outside of what was allowed by {tiny(violation)} of "
             f"the tolerance, and at most {tol:g} was asked. "
         )
         bad = picks["violation"]
-        text += f"{noun.capitalize()} {bad[0]} is furthest above V. " if bad and bad[1] > tol else ""
+        if bad and bad[1] > tol:
+            text += f"{noun.capitalize()} {bad[0]} is furthest above V. "
+        else:
+            text += f"The sum over all {noun}s on Ω is too large; {noun} {picks['changed'][0]} changed most. "
     if gap > tol:
-        text += f"Not converged: the duality gap is {gap:.1e} and at most {tol:g} was asked. "
+        text += f"Not converged: the duality gap is {tiny(gap)} and at most {tol:g} was asked. "
         text += f"{noun.capitalize()} {picks['gap'][0]} is the one that did not reach it: its share is the largest. "
     return False, text + "Try a larger ε, or a larger *tol* in the settings."
 
@@ -131,7 +140,7 @@ def picture(first: int, count: int, outputs: int, shape: Sequence[int], tiled: b
     noun = neuron_noun(shape)
     layout = f"A row for each {noun}, a column for each of its inputs"
     if len(shape) > 3 and shape[1] > 1:
-        layout = "A row for each filter, a tile for each of its channels"
+        layout = "A tile for each channel of a filter, those of one filter side by side"
     elif tiled:
         layout = f"A tile for each {noun}" + (", laid out as its inputs are" if len(shape) == 2 else "")
     part = "" if count == outputs else f"{noun.capitalize()}s {first} to {first + count - 1} of {outputs} are shown. "
@@ -195,13 +204,13 @@ def convergence(iterates: Sequence[Data], told: Data, active: bool) -> str:
     elif last["certified"]:
         text = f"Certified after {last['iteration']:,} iterations, in {last['seconds']:.1f} s. "
     elif active:
-        text = f"After {last['iteration']:,} iterations: gap {last['gap']:.1e}, violation {last['violation']:.1e}. "
+        text = f"After {last['iteration']:,} iterations: gap {tiny(last['gap'])}, violation {tiny(last['violation'])}. "
     else:
         text = (
-            f"Stopped after {last['iteration']:,} iterations without a certificate: gap {last['gap']:.1e}, violation "
-            f"{last['violation']:.1e}, and at most {told['tol']:g} was asked of both. "
+            f"Stopped after {last['iteration']:,} iterations without a certificate: gap {tiny(last['gap'])}, "
+            f"violation {tiny(last['violation'])}, and at most {told['tol']:g} was asked of both. "
         )
     return text + (
         f"The large open markers are the certificate of this page's own weights, from the exact engine, which follows "
-        f"the solution rather than approaching it: gap {told['gap']:.1e}, violation {told['violation']:.1e}."
+        f"the solution rather than approaching it: gap {tiny(told['gap'])}, violation {tiny(told['violation'])}."
     )

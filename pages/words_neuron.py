@@ -46,8 +46,11 @@ def picks(told: Data, noun: str) -> dict[str, tuple[str, int, str]]:
         "changed": ("Changed most", changed, f"Its output moved most: {percent(part)} of the layer's squared change."),
         "sparsest": ("Kept least", sparsest, f"It has the fewest weights left: {left:,}."),
     }
-    if not result["converged"] and found["gap"]:
-        shown["bad"] = ("Not converged", found["gap"][0], f"The {noun} with the largest share of the duality gap.")
+    tol, gap, violation = result["tol"], found["gap"], found["violation"]
+    if gap and result["gap"] > tol:
+        shown["gap"] = ("Not converged", gap[0], f"The {noun} with the largest share of the duality gap.")
+    if violation and violation[1] > tol:
+        shown["violation"] = ("Above V", violation[0], f"The {noun} that is furthest above V.")
     return shown
 
 

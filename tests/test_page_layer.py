@@ -176,30 +176,48 @@ def test_what_failed_says_why_and_can_be_tried_again(app: AppTest) -> None:
     assert "resume" in keys(app)
 
 
-def test_a_tolerance_out_of_reach_names_the_neuron(app: AppTest) -> None:
-    """Weights in single precision cannot be certified to 1e-9."""
+def test_a_tolerance_out_of_reach_is_told(app: AppTest) -> None:
+    """Weights in single precision do not keep a linear layer's sum to 1e-9."""
     opened(app, layers="fc3", methods="nettrim", **{"nettrim.tol": "1e-09"})
     (warning,) = (warning.value for warning in app.warning)
-    named = re.search(r"Neuron (\d+) is (the one that did not reach it|furthest above V)", warning)
+    assert "The certificate is violated" in warning
     assert "at most 1e-09 was asked" in warning
-    if named and "did not" in named[2]:
-        assert f"Not converged: {named[1]}" in {button.label for button in app.button}
+    (label,) = [button.label for button in app.button if button.key == "pick_changed"]
+    assert f"neuron {label.split(': ')[1]} changed most" in warning
 
 
-def test_a_violated_certificate_is_told_apart_from_a_gap(app: AppTest, here: Here) -> None:
+def spoiled(here: Here, result: dict[str, Any], picks: dict[str, Any]) -> None:
+    """Let the layer's answer say this of the result."""
+
     def spoil(task: str, answer: dict[str, Any]) -> dict[str, Any]:
         if task == "lens":
-            answer["result"] |= {"converged": False, "violation": 0.02}
-            answer["outliers"]["violation"] = (7, 0.019)
+            answer["result"] |= {"converged": False, **result}
+            answer["outliers"] |= picks
         return answer
 
     here.spoil = spoil
+
+
+def test_the_neuron_that_did_not_converge_is_named(app: AppTest, here: Here) -> None:
+    spoiled(here, {"gap": 0.02}, {"gap": (17, 0.019)})
+    opened(app)
+    (warning,) = (warning.value for warning in app.warning)
+    assert "Not converged: the duality gap is 2.0e−02 and at most 0.001 was asked" in warning
+    assert "Neuron 17 is the one that did not reach it" in warning
+    assert "violated" not in warning
+    app.button(key="pick_gap").click().run()
+    assert app.query_params["neuron"] == "17"
+
+
+def test_a_violated_certificate_is_told_apart_from_a_gap(app: AppTest, here: Here) -> None:
+    spoiled(here, {"violation": 0.02}, {"violation": (7, 0.019)})
     opened(app)
     (warning,) = (warning.value for warning in app.warning)
     assert "The certificate is violated" in warning
-    assert "by 2.0e-02 of the tolerance" in warning
+    assert "by 2.0e−02 of the tolerance" in warning
     assert "Neuron 7 is furthest above V" in warning
     assert "Not converged" not in warning
+    assert {"pick_violation"} == keys(app) & {"pick_violation", "pick_gap"}
 
 
 def test_the_layer_and_the_neuron_are_in_the_link(app: AppTest, here: Here) -> None:
@@ -272,6 +290,18 @@ def test_removals_step_by_step(app: AppTest) -> None:
     assert "**Step 12**" in text(app)
     assert text(app) != classic
     assert "as predicted" in text(app)  # an exact step is
+
+
+def test_a_step_beyond_the_last_is_the_last(app: AppTest) -> None:
+    opened(app, layers="fc3", methods="exactobs", **{"lens.step": "900"})
+    assert f"**Step {app.slider(key='w_lens.step').max:.0f}**" in text(app)
+
+
+def test_a_hessian_of_few_samples_is_said_to_be_singular(app: AppTest) -> None:
+    opened(app, layers="fc1", methods="lobs", n="20")
+    assert "inputs of 65 are zero on every sample" in text(app)
+    assert "**H is singular**" in text(app)
+    assert "is what keeps the step finite here" in text(app)
 
 
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "magnitude_global"])

@@ -34,7 +34,7 @@ def weights(
             colorbar={"thickness": 8, "len": 0.9, "nticks": 5, "outlinewidth": 0, "xpad": 6},
         )
     )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1 if len(canvas) <= 12 else None)
     figure.update_xaxes(showgrid=False)
     if tiled:
         figure.update_xaxes(visible=False, constrain="domain")
@@ -85,8 +85,10 @@ def spectrum(told: Mapping[str, Any], method: str, title: str, dark: bool) -> go
                 hovertemplate=f"{name}, number %{{x}}: %{{y:.3g}}<extra></extra>",
             )
         )  # fmt: skip
+    drawn = [value for trace in figure.data for value in trace.y]  # type: ignore[attr-defined]
+    wide = max(drawn, default=1.0) > 30 * min(drawn, default=1.0)
     figure.update_layout(showlegend=True, legend=legend())
-    figure.update_yaxes(type="log", tickformat="~g", dtick=1)
+    figure.update_yaxes(type="log", tickformat="~g", dtick=1 if wide else "D2")
     return figure
 
 
