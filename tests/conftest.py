@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import LayerProblem
+from pages import store
 from tests.browsing import browser, page, server  # noqa: F401  (fixtures)
 
 torch.set_num_threads(2)
@@ -56,6 +57,12 @@ def small_cnn(seed: int = 0) -> nn.Sequential:
             fc=nn.Linear(8 * 2 * 2, 5),
         )
     )
+
+
+@pytest.fixture(autouse=True)
+def fresh_points() -> None:
+    """No point that another test has solved."""
+    store.points.cache_clear()
 
 
 @pytest.fixture

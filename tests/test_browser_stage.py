@@ -134,7 +134,7 @@ def test_presets_undo_reset_and_pins_by_keyboard(page: Page) -> None:
     page.get_by_role("button", name="Exact", exact=True).click()
     expect(page).to_have_url(re.compile("eps=0.009273"), timeout=10_000)
     page.keyboard.press("p")
-    expect(page.get_by_role("button", name=re.compile("^1"))).to_be_visible(timeout=10_000)
+    expect(page.get_by_role("button", name=re.compile("digits_mlp ε 0.009273"))).to_be_visible(timeout=10_000)
     page.keyboard.press("u")
     expect(page).to_have_url(re.compile("eps=0.25"), timeout=10_000)
     page.keyboard.press("1")

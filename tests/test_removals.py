@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def problem(request: pytest.FixtureRequest) -> LayerProblem:
 
 @pytest.fixture
 def all_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nettrim_core.removals.LARGEST", EVERYTHING)
+    monkeypatch.setattr(sys.modules["nettrim_core.removals"], "LARGEST", EVERYTHING)  # the package has the function
 
 
 def inputs_of(problem: LayerProblem, j: int) -> Tensor:
