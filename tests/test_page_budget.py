@@ -458,7 +458,7 @@ def cell(page: Page, row: int, column: str) -> tuple[float, float]:
     expect(table.locator("canvas").first).to_be_visible()
     box = table.bounding_box()
     assert box is not None
-    across = {"lock": 0.35, "own": 0.75}[column]
+    across = {"lock": 0.32, "own": 0.75}[column]
     return box["x"] + across * box["width"], box["y"] + 35 * (row + 1.5)  # a header, then rows, each 35 pixels high
 
 

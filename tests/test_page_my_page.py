@@ -432,7 +432,7 @@ def test_digits_recall_pins_by_keyboard_with_the_controls(page: Page) -> None:
 
 
 def test_from_a_text_and_a_result_to_a_file_and_back(page: Page, tmp_path: Path) -> None:
-    opened(page, f"/my-page?{LINK}")
+    opened(page, "/my-page?" + LINK.replace("n=200", "n=170"))  # which no other test has solved
     page.get_by_role("button", name="Add text").click()
     page.get_by_role("textbox", name="Text in Markdown").fill("What **small** weights cost")
     page.get_by_role("button", name="Keep this text").click()
