@@ -35,10 +35,19 @@ def show() -> None:
         on_change=frame.picked, args=("method_shown",), help="Whose weights the files hold.",
     )  # fmt: skip
     method = choice.lens[1]
-    st.markdown(
+    cells = frame.Cells(choice, "Take it with you")
+    text = (
         f"**{store.bundle_of(choice.model).title}**, layers {', '.join(choice.layers)}, pruned "
         f"{frame.MODE_WORDS[choice.mode]} at ε = {choice.eps:g} with {choice.n:,} calibration samples."
     )
+    with cells.cell("files", "The files", text, snippets.exported(choice, method)):
+        show_answer(choice, method)
+    with st.expander("How to load the weights in plain torch"):
+        st.code(snippets.loaded(choice), language="python")
+    cells.offer()
+
+
+def show_answer(choice: Choice, method: str) -> None:
     settings = dataclasses.asdict(choice.solving(method))
     request = {"task": "files", "recipe": choice.recipe().to_dict(), "method": method, "settings": settings}
     errand = work.asked(request)
@@ -51,10 +60,6 @@ def show() -> None:
             work.key_of(request), "Solving, writing, loading again", lambda: work.restart(request),
             0.5 if errand.job.status is Status.RUNNING else 0.0,
         )  # fmt: skip
-    with st.expander("The Python that makes these files"):
-        st.code(snippets.exported(choice, method), language="python")
-    with st.expander("How to load the weights in plain torch"):
-        st.code(snippets.loaded(choice), language="python")
 
 
 def show_files(answer: dict[str, Any], choice: Choice, method: str) -> None:

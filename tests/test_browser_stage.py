@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browsing import KNOB, charted, opened, serving
+from tests.browsing import KNOB, ROOT, charted, opened, serving
 
 SLACK = 3  # on every figure of the latency budget: these machines are shared
 
@@ -163,7 +167,13 @@ def test_the_whole_page_can_be_used_by_keyboard(page: Page) -> None:
         assert any(wanted in name for name in seen), (wanted, seen)
 
 
-AXED = ["/?model=digits_mlp", "/?model=spirals&grid=n&methods=magnitude", "/export?model=digits_mlp"]
+SMALL = "model=digits_mlp&layers=fc3&methods=lobs&n=200"
+AXED = [
+    "/?model=digits_mlp",
+    "/?model=spirals&grid=n&methods=magnitude",
+    *(f"/{page}?{SMALL}" for page in ("layer", "budget", "compare", "fine-tune", "my-page", "export")),
+    "/learn?card=1",
+]
 
 
 def within(limit: float, act: Callable[[], object], done: Callable[[], object]) -> float:
@@ -251,6 +261,7 @@ def test_axe_finds_nothing_serious(page: Page, path: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     opened(page, path)
     page.wait_for_timeout(1500)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
     found = Axe().run(page).response["violations"]
     grave = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
     assert grave == []
@@ -272,3 +283,46 @@ def test_without_the_library_the_knob_works_all_the_same(page: Page) -> None:
     knob.press("Home")
     expect(page).to_have_url(re.compile("eps=0.005"), timeout=10_000)
     expect(page.locator(".ntk-readout")).to_contain_text("zeros")
+
+
+@pytest.mark.parametrize("path", ["", "layer", "budget", "compare", "export"])
+def test_the_notebook_of_a_page_runs(page: Page, path: str, tmp_path: Path) -> None:
+    """As it is downloaded, with the page's settings, from its first cell to its last."""
+    opened(page, f"/{path}?{SMALL}")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0, timeout=120_000)
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Download notebook").click()
+    saved = tmp_path / "page.ipynb"
+    download.value.save_as(saved)
+    notebook = nbformat.read(saved, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert code
+    assert all('load_bundle("digits_mlp")' in cell.source and "fc3" in cell.source for cell in code)
+    executed = subprocess.run(
+        [sys.executable, "-c", RUN, str(saved)], capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert executed.returncode == 0, executed.stderr[-2000:]
+    assert executed.stdout.count("ran") == len(code)
+
+
+RUN = """
+import sys
+import nbformat
+for cell in nbformat.read(sys.argv[1], as_version=4).cells:
+    if cell.cell_type == "code":
+        exec(compile(cell.source, "<cell>", "exec"), {"__name__": "__main__"})
+        print("ran")
+"""
+
+
+def test_work_of_another_visitor_is_waited_for_in_a_line(page: Page, browser: Browser, server: str) -> None:
+    context = browser.new_context(base_url=server)
+    other = context.new_page()
+    charted(other, "/?model=lenet_300_100&n=1700&methods=nettrim")
+    expect(other.get_by_text("Solving:")).to_be_visible(timeout=60_000)
+    opened(page, "/?model=digits_mlp&n=430&methods=nettrim")
+    expect(page.get_by_text("Waiting for 1 other job on this server")).to_be_visible(timeout=30_000)
+    other.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=60_000)
+    context.close()
