@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.bundle import sample_titles
-from nettrim_core.figures.style import CONFIG
+from nettrim_core.figures.style import CONFIG, INK
 from nettrim_core.methods import METHODS
 from pages import foreign, notebook, session, share, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
@@ -179,9 +179,17 @@ def dark() -> bool:
 
 def chart(figure: Any, key: str, alt: str) -> None:
     """A Plotly figure that changes rarely. alt: what it shows, for those who do not see it."""
+    legible(figure, INK[dark()])
     if st.session_state["choice"].view.present:
         enlarge(figure)
     st.plotly_chart(figure, width="stretch", theme="streamlit", key=key, config=CONFIG, alt=alt)
+
+
+def legible(figure: Any, ink: str) -> None:
+    """The page's own ink for axes and legend, which come too pale to read."""
+    for axes in (figure.update_xaxes, figure.update_yaxes):
+        axes(tickfont={"color": ink}, title={"font": {"color": ink}})
+    figure.update_layout(legend={"font": {"color": ink}})
 
 
 def enlarge(figure: Any) -> None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from nettrim_core.figures.style import Look, blank, look_of
+from nettrim_core.figures.style import INK, Look, blank, look_of
 
 REGION_COLORS = ("#0072b2", "#e69f00")
-INK = {False: "#31333f", True: "#fafafa"}  # of what is no method: guesses, the trained network, limits
 OTHER = Look("#5F5F5F", "#B0B0B0", "7px,4px", "diamond")  # beside a method: another way, or what was measured
 
 
