@@ -16,6 +16,7 @@ STYLE = """<style>
 /* as they come, the names of keys and of what is picked are too pale to read */
 kbd { opacity: 1 !important; color: inherit !important; }
 [data-variant][data-selected="true"], [data-variant][data-selected="true"] p { color: inherit !important; }
+[data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] p { color: inherit !important; }
 </style>"""
 
 st.html(STYLE)
