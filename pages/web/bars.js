@@ -39,7 +39,7 @@ class Bars extends Picture {
         cell.querySelector("span").textContent = text
         cell.querySelector("i").style.width = `${100 * Math.min(Math.max(part, 0), 1)}%`
       }
-      set(zeros, figures ? figures.zeros : "not solved yet", figures ? figures.sparsity : 0)
+      set(zeros, figures ? figures.zeros : near[k][i] === null ? "nothing to compare" : "not solved yet", figures ? figures.sparsity : 0)
       set(used, figures ? figures.text : "", figures ? figures.used : 0)
     })
   }

@@ -48,7 +48,7 @@ class Sight extends Picture {
       if (!frame) {
         const canvas = panel.querySelector("canvas")
         canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height)
-        this.say(panel, "not solved here yet")
+        this.say(panel, near[k][i] === null ? "nothing here that could be compared" : "not solved here yet")
       } else if (this.data.kind === "usage") this.usage(panel, frame, method)
       else this.regions(panel, frame)
     })
