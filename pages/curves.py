@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,19 @@ def point_at(choice: Choice, name: str, get: Get) -> Point | None:
 def gather(methods: Sequence[str], places: Sequence[Stop], get: Get) -> dict[str, list[Point | None]]:
     """Method -> its point at every stop."""
     return {name: [point_at(stop.choice, name, get) for stop in places] for name in methods}
+
+
+def judged(found: Mapping[str, Sequence[Point | None]]) -> bool:
+    """Is there an accuracy of any point, or no point yet? Else the data has no labels."""
+    solved = [point for points in found.values() for point in points if point is not None]
+    return not solved or any(point.report.accuracy is not None for point in solved)
+
+
+def without_labels(choice: Choice) -> Choice:
+    """The same, drawn by what can be measured without labels: how much the layers' responses change."""
+    view = choice.view
+    choice = choice.with_setting("y", "discrepancy") if view.y in ("accuracy", "drop") else choice
+    return choice.with_setting("match", "epsilon") if view.match == "accuracy" else choice
 
 
 def grid_of(choice: Choice, rows: int) -> list[Stop]:

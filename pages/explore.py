@@ -47,6 +47,9 @@ class Results:
         self.stops: list[Stop] = curves.stops_of(choice, self.rows, self.typed)
         self.here = curves.place_of(choice, self.stops)
         self.found = curves.gather(choice.methods, self.stops, self.get)
+        self.judged = curves.judged(self.found)
+        if not self.judged:
+            choice = self.choice = curves.without_labels(choice)
         self.x, self.y = X_AXES[choice.view.x], Y_AXES[choice.view.y]
         self.places: dict[str, list[Place | None]] = places(self.found, choice.view.match, self.x, self.y)
         leads = choice.methods if choice.view.match == "epsilon" else choice.methods[:1]
@@ -145,7 +148,7 @@ def show_knob(results: Results) -> None:
     stage.knob(drawing.knob(choice, results.stops, results.here, results.found, results.places), released)
     marks = [drawing.quality(p) for found in results.found.values() for p in found if p is not None]
     validation = len(results.bundle.validation[1])
-    st.markdown(words.chart_note(choice, validation, marks))
+    st.markdown(words.chart_note(choice, validation if results.judged else 0, marks))
 
 
 def released() -> None:

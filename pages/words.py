@@ -141,8 +141,10 @@ def bar(report: LayerReport) -> dict[str, Any]:
 
 
 def chart_note(choice: Choice, validation: int, marks: Sequence[str]) -> str:
-    """What the chart's numbers are of, and what its markers mean."""
+    """What the chart's numbers are of, and what its markers mean. validation: samples with labels."""
     text = f"Accuracy is on {validation:,} validation samples; the test samples are kept for the export."
+    if not validation:
+        text = "This data has no labels, so nothing says which answers are right: look at how much responses change."
     if choice.view.y in ("accuracy", "drop"):
         text += " The pale bands are 95 % intervals for so many samples."
     elif choice.view.y == "bound":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -81,6 +83,26 @@ def test_the_sentence_says_what_the_stored_report_says(app: AppTest, mode: str) 
         assert isinstance(point, Point)
         assert f"{100 * point.report.sparsity:.1f}\u00a0%" in text(app)
         assert words.sentence(point) in text(app)
+
+
+def test_without_labels_the_chart_shows_what_changes(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    get = store.Points.get
+
+    def unjudged(self: store.Points, *key: Any) -> Point | None:
+        point = get(self, *key)
+        if point is None:
+            return None
+        report = dataclasses.replace(point.report, accuracy=None, accuracy_before=None, test_samples=0)
+        return dataclasses.replace(point, report=report)
+
+    monkeypatch.setattr(store.Points, "get", unjudged)
+    opened(app, model="digits_mlp", match="accuracy")
+    assert "This data has no labels" in text(app)
+    assert "**Net-Trim** sets" in text(app)
+    assert "right" not in next(m.value for m in app.markdown if "**Net-Trim** sets" in m.value)
+    sent = json.loads(app.get("bidi_component")[0].proto.json)
+    assert "response" in sent["y"]["title"]
+    assert all(point is not None for series in sent["series"] for point in series["curve"])
 
 
 def test_a_bad_link_is_shown_with_a_word_and_mended(app: AppTest) -> None:
