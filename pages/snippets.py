@@ -19,41 +19,41 @@ def method_source(choice: Choice, name: str, epsilon: float | None = None) -> st
     method: Any = choice.method(name)
     if epsilon is not None:
         method = dataclasses.replace(method, epsilon=epsilon)
-    return f"{type(method).__name__}({_changed(method, always='' if epsilon is None else 'epsilon')})"
+    return f"{type(method).__name__}({changed(method, always='' if epsilon is None else 'epsilon')})"
 
 
-def _changed(settings: Any, always: str = "") -> str:
+def changed(settings: Any, always: str = "") -> str:
     """The arguments that are not at their default, and the one that is always said, which comes first."""
     said = [f for f in dataclasses.fields(settings) if f.name == always or getattr(settings, f.name) != f.default]
     said.sort(key=lambda f: f.name != always)
     return ", ".join(f"{f.name}={getattr(settings, f.name)!r}" for f in said)
 
 
-def _cascade_source(choice: Choice) -> str:
+def cascade_source(choice: Choice) -> str:
     rules = choice.recipe().cascade
     if rules is None:
         return "False"
     if rules == Cascade():
         return "True"
-    return f"Cascade({_changed(rules)})"
+    return f"Cascade({changed(rules)})"
 
 
-def _options(choice: Choice, rows: str) -> str:
+def options(choice: Choice, rows: str) -> str:
     """The arguments that prune and sweep share."""
     scale = dict(choice.recipe().scale)
-    said = f"cascade={_cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
+    said = f"cascade={cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
     return said + (f" scale={scale!r}," if scale else "")
 
 
-def _imports(choice: Choice, *names: str) -> str:
+def imports(choice: Choice, *names: str) -> str:
     used = {type(METHODS[name]).__name__ for name in choice.methods} | set(names) | {"load_bundle"}
-    if "Cascade(" in _cascade_source(choice):
+    if "Cascade(" in cascade_source(choice):
         used.add("Cascade")
     ordered = sorted(used, key=lambda name: (not name.isupper(), name[0].islower(), name))
     return f"from nettrim_core import {', '.join(ordered)}\n"
 
 
-def _setup(choice: Choice) -> str:
+def setup(choice: Choice) -> str:
     return (
         f'\nbundle = load_bundle("{choice.model}")\n'
         f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
@@ -70,12 +70,12 @@ def curves(choice: Choice) -> str:
         grid = f"[{choice.eps!r}, *{grid}]"
     methods = "".join(f"    {method_source(choice, name)},\n" for name in choice.methods)
     return (
-        _imports(choice, "EPSILONS", "coarse_to_fine", "sweep")
-        + _setup(choice)
+        imports(choice, "EPSILONS", "coarse_to_fine", "sweep")
+        + setup(choice)
         + f"methods = [\n{methods}]\n"
         + f"for name, epsilon, pruned, report in sweep(\n"
         f"    bundle.model, inputs, methods, {grid}, layers,\n"
-        f"    {_options(choice, 'validation')}\n"
+        f"    {options(choice, 'validation')}\n"
         "):\n"
         '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
     )
@@ -84,23 +84,23 @@ def curves(choice: Choice) -> str:
 def _along(choice: Choice) -> str:
     """The curves where another setting than epsilon is on the knob."""
     stops = [stop.value for stop in stops_of(choice, max(choice.n, MOST_SAMPLES))]
-    setup = "".join(f"    {line}\n" if line else "" for line in _setup(choice).strip().splitlines()[1:])
+    indented = "".join(f"    {line}\n" if line else "" for line in setup(choice).strip().splitlines()[1:])
     methods = "".join(f"        {_varied(choice, name)},\n" for name in choice.methods)
     if choice.knob == "n":
-        setup = setup.replace(f"sample({choice.n},", "sample(min(value, len(bundle.calibration)),")
-    options = _options(choice, "validation")
+        indented = indented.replace(f"sample({choice.n},", "sample(min(value, len(bundle.calibration)),")
+    arguments = options(choice, "validation")
     if choice.knob.startswith("cascade."):
         rules = dataclasses.asdict(choice.of("cascade")) | {choice.knob.removeprefix("cascade."): None}
         said = ", ".join(f"{key}={'value' if value is None else repr(value)}" for key, value in rules.items())
-        options = options.replace(f"cascade={_cascade_source(choice)}", f"cascade=Cascade({said})")
-    extra = ("Cascade",) if "Cascade(" in options else ()
+        arguments = arguments.replace(f"cascade={cascade_source(choice)}", f"cascade=Cascade({said})")
+    extra = ("Cascade",) if "Cascade(" in arguments else ()
     return (
-        _imports(choice, "prune", *extra)
+        imports(choice, "prune", *extra)
         + f'\nbundle = load_bundle("{choice.model}")\n'
         + f"for value in {stops!r}:\n"
-        + setup
+        + indented
         + f"    for method in [\n{methods}    ]:\n        pruned, report = prune(\n"
-        + f"            bundle.model, inputs, method, layers,\n            {options}\n        )\n"
+        + f"            bundle.model, inputs, method, layers,\n            {arguments}\n        )\n"
         + '        found = f"zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}"\n'
         + '        print(f"{report.method:16} {value!r:>8} {found}")\n'
     )
@@ -129,8 +129,8 @@ def mask(choice: Choice) -> str:
     layer = choice.lens[0]
     methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
     return (
-        _imports(choice, "prune") + _setup(choice) + f"for method in [\n{methods}]:\n    pruned, report = prune(\n"
-        f"        bundle.model, inputs, method, layers,\n        {_options(choice, 'validation')}\n    )\n"
+        imports(choice, "prune") + setup(choice) + f"for method in [\n{methods}]:\n    pruned, report = prune(\n"
+        f"        bundle.model, inputs, method, layers,\n        {options(choice, 'validation')}\n    )\n"
         f'    mask = pruned.get_parameter("{layer}.weight") != 0  # True where a weight is left\n'
         '    print(f"{report.method} keeps {int(mask.sum())} of {mask.numel()} weights")\n'
     )
@@ -140,9 +140,9 @@ def at_epsilon(choice: Choice) -> str:
     """Each method at the knob's epsilon: the network's figures and the layers'."""
     methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
     return (
-        _imports(choice, "prune") + _setup(choice) + f"for method in [\n{methods}]:\n" + "    pruned, report = prune(\n"
+        imports(choice, "prune") + setup(choice) + f"for method in [\n{methods}]:\n" + "    pruned, report = prune(\n"
         f"        bundle.model, inputs, method, layers,\n"
-        f"        {_options(choice, 'validation')}\n"
+        f"        {options(choice, 'validation')}\n"
         "    )\n"
         '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
         "    for layer in report.layers:\n"
@@ -155,11 +155,11 @@ def sight(choice: Choice) -> str:
     """What is left of the first chosen layer's weights, input by input, for the first method."""
     method = method_source(choice, choice.methods[0], choice.eps)
     return (
-        _imports(dataclasses.replace(choice, methods=choice.methods[:1]), "prune")
-        + _setup(choice)
+        imports(dataclasses.replace(choice, methods=choice.methods[:1]), "prune")
+        + setup(choice)
         + "pruned, report = prune(\n"
         f"    bundle.model, inputs, {method}, layers,\n"
-        f"    {_options(choice, 'validation')}\n"
+        f"    {options(choice, 'validation')}\n"
         ")\n"
         "first = pruned.get_submodule(layers[0]).weight\n"
         "left = (first != 0).sum(0)  # weights left, for every input of the layer\n"
@@ -171,11 +171,11 @@ def exported(choice: Choice, name: str) -> str:
     """The exported files."""
     method = method_source(choice, name, choice.eps)
     return (
-        _imports(dataclasses.replace(choice, methods=(name,)), "export", "prune")
-        + _setup(choice)
+        imports(dataclasses.replace(choice, methods=(name,)), "export", "prune")
+        + setup(choice)
         + "pruned, report = prune(\n"
         f"    bundle.model, inputs, {method}, layers,\n"
-        f"    {_options(choice, 'test')}\n"
+        f"    {options(choice, 'test')}\n"
         ")\n"
         'for check in export(pruned, report, "pruned"):\n'
         "    print(check)\n"

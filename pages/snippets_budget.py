@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pages.snippets import _cascade_source, _imports, _setup, method_source
+from pages.snippets import cascade_source, imports, method_source, setup
 from pages.state import Choice, Goal
 
 
@@ -24,9 +24,9 @@ def _allocated(choice: Choice) -> str:
     kind = [target.split("(")[0]] if "(" in target else []
     rest = f"rule={goal.rule!r}, layers=layers," + (f" locked={choice.locked!r}," if choice.locked else "")
     return (
-        _imports(one, "allocate", *kind) + _setup(choice) + "pruned, report = allocate(\n"
+        imports(one, "allocate", *kind) + setup(choice) + "pruned, report = allocate(\n"
         f"    bundle.model, inputs, {method_source(choice, name)}, {target},\n    {rest}\n"
-        f"    cascade={_cascade_source(choice)}, validation=bundle.validation, test=bundle.validation,\n"
+        f"    cascade={cascade_source(choice)}, validation=bundle.validation, test=bundle.validation,\n"
         f"    max_patches={choice.patches}, seed={choice.seed},\n"
         ")\n"
     )
@@ -63,8 +63,8 @@ def alone(choice: Choice) -> str:
     """Every layer pruned alone, to several fractions of zeros."""
     name = choice.lens[1]
     return (
-        _imports(dataclasses.replace(choice, methods=(name,), mode="parallel"), "sensitivity")
-        + _setup(choice)
+        imports(dataclasses.replace(choice, methods=(name,), mode="parallel"), "sensitivity")
+        + setup(choice)
         + "for layer, asked, report in sensitivity(\n"
         f"    bundle.model, inputs, {method_source(choice, name)}, layers=layers, test=bundle.validation,\n"
         f"    max_patches={choice.patches}, seed={choice.seed},\n"

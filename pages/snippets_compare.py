@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from pages.candidates import Candidate
-from pages.snippets import _imports, _options, method_source
+from pages.snippets import imports, method_source, options
 from pages.state import Choice
 
 
@@ -29,7 +29,7 @@ def _call(candidate: Candidate) -> str:
         f'bundle = load_bundle("{choice.model}")\n'
         f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
         f"pruned, report = prune(\n    bundle.model, inputs, {method}, {list(choice.layers)!r},\n"
-        f"    {_options(choice, 'validation')}\n)\n"
+        f"    {options(choice, 'validation')}\n)\n"
         f'candidates["{candidate.title}"] = bundle, pruned, report\n'
     )
 
@@ -103,14 +103,14 @@ def seeds(choice: Choice, seeds: Sequence[int]) -> str:
     """Zeros and accuracy over several draws of the calibration samples."""
     methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in choice.methods)
     one = dataclasses.replace(choice, seed=0)
-    options = _options(one, "validation").replace("seed=0, ", "")
+    arguments = options(one, "validation").replace("seed=0, ", "")
     return (
-        _imports(choice, "prune_seeds", "spread")
+        imports(choice, "prune_seeds", "spread")
         + f'\nbundle = load_bundle("{choice.model}")\n'
         + f"layers = {list(choice.layers)!r}\n"
         + f"for method in [\n{methods}]:\n    runs = prune_seeds(\n"
         + f"        bundle.model, bundle.calibration, method, {list(seeds)!r}, {choice.n}, layers=layers,\n"
-        + f"        {options}\n    )\n"
+        + f"        {arguments}\n    )\n"
         + "    reports = [report for seed, report in runs]\n"
         + "    zeros = spread(report.sparsity for report in reports)\n"
         + "    right = spread(report.accuracy for report in reports)\n"

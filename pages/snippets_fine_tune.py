@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from nettrim_core.finetune import Training
-from pages.snippets import _cascade_source, _changed, _imports, _options, _setup, method_source
+from pages.snippets import cascade_source, changed, imports, method_source, options, setup
 from pages.state import Choice
 
 
@@ -15,11 +15,11 @@ def tuned(choice: Choice, names: Sequence[str]) -> str:
     methods = "".join(f"    {method_source(choice, name, choice.eps)},\n" for name in names)
     used = dataclasses.replace(choice, methods=tuple(names))
     return (
-        _imports(used, "Training", "evaluate", "finetune", "masks_of", "prune")
-        + _setup(choice)
+        imports(used, "Training", "evaluate", "finetune", "masks_of", "prune")
+        + setup(choice)
         + f"how = {_training(choice)}\n"
         + f"for method in [\n{methods}]:\n    pruned, report = prune(\n"
-        + f"        bundle.model, inputs, method, layers,\n        {_options(choice, 'validation')}\n    )\n"
+        + f"        bundle.model, inputs, method, layers,\n        {options(choice, 'validation')}\n    )\n"
         + '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
         + "    tuning = finetune(pruned, masks_of(pruned, layers), bundle.train, bundle.validation, how)\n"
         + "    for epoch in tuning:  # tuning.model is the best network so far, at every moment\n"
@@ -35,12 +35,12 @@ def rounds(choice: Choice) -> str:
     name = choice.lens[1]
     used = dataclasses.replace(choice, methods=(name,))
     return (
-        _imports(used, "Training", "prune_rounds")
-        + _setup(choice)
+        imports(used, "Training", "prune_rounds")
+        + setup(choice)
         + "steps = prune_rounds(\n"
         + f"    bundle.model, inputs, {method_source(choice, name)}, {list(choice.of('rounds').targets)},\n"
         + f"    bundle.train, bundle.validation, {_training(choice)},\n"
-        + f"    cascade={_cascade_source(choice)}, layers=layers, test=bundle.validation, seed={choice.seed},\n"
+        + f"    cascade={cascade_source(choice)}, layers=layers, test=bundle.validation, seed={choice.seed},\n"
         + f"    max_patches={choice.patches},\n"
         + ")\n"
         + "for step in steps:  # step.model is the best network of its round so far\n"
@@ -54,4 +54,4 @@ def rounds(choice: Choice) -> str:
 
 def _training(choice: Choice) -> str:
     how: Training = choice.of("train")
-    return f"Training({_changed(how)})"
+    return f"Training({changed(how)})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.snippets import _cascade_source, _setup, method_source
+from pages.snippets import cascade_source, method_source, setup
 from pages.state import Choice
 
 MOST_ITERATIONS, MOST_REMOVALS = 1000, 100
@@ -11,13 +11,13 @@ MOST_ITERATIONS, MOST_REMOVALS = 1000, 100
 def _solved(choice: Choice, *names: str) -> str:
     """The layer's problem and its result."""
     layer, method = choice.lens
-    source, cascade = method_source(choice, method, choice.eps), _cascade_source(choice)
+    source, cascade = method_source(choice, method, choice.eps), cascade_source(choice)
     used = {source.partition("(")[0], "load_bundle", "prune_layer", *names}
     used |= {"Cascade"} if cascade.startswith("Cascade") else set()
     ordered = sorted(used, key=lambda name: (not name.isupper(), name[0].islower(), name))
     scale = dict(choice.recipe().scale)
     return (
-        f"from nettrim_core import {', '.join(ordered)}\n" + _setup(choice) + "problem, result = prune_layer(\n"
+        f"from nettrim_core import {', '.join(ordered)}\n" + setup(choice) + "problem, result = prune_layer(\n"
         f'    bundle.model, inputs, {source}, "{layer}", layers,\n'
         f"    cascade={cascade}, seed={choice.seed}, max_patches={choice.patches},"
         f"{f' scale={scale!r},' if scale else ''}\n)\n"
