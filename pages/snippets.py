@@ -10,8 +10,7 @@ from nettrim_core.methods import METHODS
 from nettrim_core.recipe import EPSILONS
 from pages.curves import grid_of, stops_of
 from pages.state import Choice
-
-MOST_SAMPLES = 10_000  # offered to a knob of calibration samples; a bundle with fewer uses what it has
+from pages.store import facts_of
 
 
 def method_source(choice: Choice, name: str, epsilon: float | None = None) -> str:
@@ -83,11 +82,11 @@ def curves(choice: Choice) -> str:
 
 def _along(choice: Choice) -> str:
     """The curves where another setting than epsilon is on the knob."""
-    stops = [stop.value for stop in stops_of(choice, max(choice.n, MOST_SAMPLES))]
+    stops = [stop.value for stop in stops_of(choice, facts_of(choice.model).rows)]
     indented = "".join(f"    {line}\n" if line else "" for line in setup(choice).strip().splitlines()[1:])
     methods = "".join(f"        {_varied(choice, name)},\n" for name in choice.methods)
     if choice.knob == "n":
-        indented = indented.replace(f"sample({choice.n},", "sample(min(value, len(bundle.calibration)),")
+        indented = indented.replace(f"sample({choice.n},", "sample(value,")
     arguments = options(choice, "validation")
     if choice.knob.startswith("cascade."):
         rules = dataclasses.asdict(choice.of("cascade")) | {choice.knob.removeprefix("cascade."): None}
@@ -120,7 +119,7 @@ def _varied(choice: Choice, name: str) -> str:
 def grid(choice: Choice) -> str:
     """One figure of the method under the lens at every pair of two settings."""
     one = dataclasses.replace(choice, methods=(choice.lens[1],), grid="")
-    beside = [stop.value for stop in grid_of(choice, max(choice.n, MOST_SAMPLES))]
+    beside = [stop.value for stop in grid_of(choice, facts_of(choice.model).rows)]
     return "\n".join(f"# {choice.grid} = {value!r}\n{curves(one.moved(choice.grid, value))}" for value in beside)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from nettrim_core import EPSILONS, METHODS, load_bundle, prune
 from nettrim_core.recipe import coarse_to_fine
 from nettrim_core.tasks.sweeps import solve
 from pages import snippets
+from pages.curves import stops_of
 from pages.state import Choice
 
 SPIRAL = {"cascade.gamma": 1.5, "nettrim.tol": 1e-2}
@@ -86,3 +88,44 @@ def test_a_methods_source_is_the_method(name: str) -> None:
     names = vars(nettrim_core)
     assert eval(snippets.method_source(choice, name), dict(names)) == METHODS[name]
     assert eval(snippets.method_source(choice, name, 0.3), dict(names)).epsilon == 0.3
+
+
+ALONG = [
+    Choice("digits_mlp", ("fc3",), 0.3, ("magnitude_refit", "lobs"), n=100, knob="magnitude_refit.damping"),
+    Choice("digits_mlp", ("fc3",), 0.3, ("magnitude",), n=50, knob="n"),
+    Choice("digits_mlp", ("fc2", "fc3"), 0.3, ("lobs",), "cascade", n=100, knob="cascade.gamma"),
+    Choice("digits_mlp", ("fc2", "fc3"), 0.3, ("lobs",), n=100, knob="lobs.sweeps", settings={"scale.fc3": 0.5}),
+]
+
+
+@pytest.mark.parametrize("choice", ALONG, ids=lambda c: c.knob)
+def test_another_number_on_the_knob_is_in_the_code(choice: Choice) -> None:
+    stops = stops_of(choice, 1000)
+    lines = [line for line in printed(snippets.curves(choice)).splitlines() if "zeros" in line]
+    bundle = load_bundle(choice.model)
+    for stop in stops:
+        wanted = [line for line in lines if line.split()[1] == repr(stop.value)]
+        assert len(wanted) == len(choice.methods)
+        recipe = stop.choice.recipe()
+        for name, line in zip(choice.methods, wanted, strict=True):
+            _, report = prune(
+                bundle.model, bundle.calibration_sample(recipe.samples), stop.choice.solving(name), recipe.layers,
+                recipe.cascade or False, bundle.validation, max_patches=recipe.patches, scale=dict(recipe.scale),
+            )  # fmt: skip
+            assert f"zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}" in line
+    assert len({line.split("zeros")[1] for line in lines}) > 1  # the number matters
+
+
+def test_the_grid_is_every_pair_and_the_mask_is_the_pages() -> None:
+    choice = Choice("digits_mlp", ("fc3",), 0.3, ("magnitude",), n=50, knob="magnitude.damping", grid="n")
+    out = printed(
+        snippets.grid(dataclasses.replace(choice, methods=("magnitude_refit",), knob="magnitude_refit.damping"))
+    )
+    along = len(
+        stops_of(dataclasses.replace(choice, methods=("magnitude_refit",), knob="magnitude_refit.damping"), 1000)
+    )
+    assert len(out.splitlines()) == along * len(stops_of(dataclasses.replace(choice, knob="n"), 10_000))
+    bundle = load_bundle("digits_mlp")
+    pruned, _ = prune(bundle.model, bundle.calibration_sample(50), choice.solving("magnitude"), ["fc3"])
+    kept = int((pruned.get_parameter("fc3.weight") != 0).sum())
+    assert printed(snippets.mask(choice)) == f"magnitude keeps {kept} of 500 weights\n"
