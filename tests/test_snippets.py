@@ -15,7 +15,7 @@ from nettrim_core import EPSILONS, METHODS, load_bundle, prune
 from nettrim_core.recipe import coarse_to_fine
 from nettrim_core.tasks.sweeps import solve
 from pages import snippets
-from pages.curves import stops_of
+from pages.curves import grid_of, stops_of
 from pages.state import Choice
 
 SPIRAL = {"cascade.gamma": 1.5, "nettrim.tol": 1e-2}
@@ -118,13 +118,9 @@ def test_another_number_on_the_knob_is_in_the_code(choice: Choice) -> None:
 
 def test_the_grid_is_every_pair_and_the_mask_is_the_pages() -> None:
     choice = Choice("digits_mlp", ("fc3",), 0.3, ("magnitude",), n=50, knob="magnitude.damping", grid="n")
-    out = printed(
-        snippets.grid(dataclasses.replace(choice, methods=("magnitude_refit",), knob="magnitude_refit.damping"))
-    )
-    along = len(
-        stops_of(dataclasses.replace(choice, methods=("magnitude_refit",), knob="magnitude_refit.damping"), 1000)
-    )
-    assert len(out.splitlines()) == along * len(stops_of(dataclasses.replace(choice, knob="n"), 10_000))
+    refit = dataclasses.replace(choice, methods=("magnitude_refit",), knob="magnitude_refit.damping")
+    pairs = len(stops_of(refit, 1000)) * len(grid_of(refit, 1000))
+    assert len(printed(snippets.grid(refit)).splitlines()) == pairs
     bundle = load_bundle("digits_mlp")
     pruned, _ = prune(bundle.model, bundle.calibration_sample(50), choice.solving("magnitude"), ["fc3"])
     kept = int((pruned.get_parameter("fc3.weight") != 0).sum())
