@@ -54,7 +54,8 @@ def show_answer(choice: Choice, method: str) -> None:
     if errand is not None and errand.done:
         show_files(errand.answers[-1], choice, method)
     elif errand is None:
-        st.button("Prepare the files", key="prepare", type="primary", on_click=work.restart, args=(request,))
+        st.button("Prepare the files", key="prepare", type="primary", on_click=work.restart, args=(request,),
+                  help="Solve, judge on the test samples, write, and load again.")  # fmt: skip
     else:
         work.show_progress(
             work.key_of(request), "Solving, writing, loading again", lambda: work.restart(request),

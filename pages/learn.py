@@ -22,6 +22,8 @@ INTRO = (
 HERE = Path(__file__).resolve().parent
 state = st.session_state
 
+GUESS = "Commit to a guess first: what surprises is remembered."
+
 
 def main() -> None:
     choice = frame.top("Learn it in five minutes", INTRO, controlled=False)
@@ -59,12 +61,14 @@ def guess(card: Card) -> None:
     if isinstance(control, Slider):
         low, high, middle, step = map(float, (control.low, control.high, control.start, control.step))
         said = st.slider(
-            control.label, low, high, middle, step, f"%.{control.digits}f", key, disabled=known, persist_state="session"
-        )
+            control.label, low, high, middle, step, f"%.{control.digits}f", key, help=GUESS,
+            disabled=known, persist_state="session",
+        )  # fmt: skip
     else:
         said = st.radio(
-            control.label, list(control.texts), None, control.say, key, disabled=known, persist_state="session"
-        )
+            control.label, list(control.texts), None, control.say, key, help=GUESS, disabled=known,
+            persist_state="session",
+        )  # fmt: skip
     if known:
         st.button("Guess again", key=f"again_{card.key}", on_click=forget, args=(card,), help="Hide the answer.")
         return

@@ -182,10 +182,12 @@ def adding(choice: Choice) -> None:
         with st.popover("Add a result", key="add_result"):
             if choice.layers and choice.methods:
                 name = f"What is chosen now: {pins.name_of(choice)}"
-                st.button(said.adding(name, choice), key="add_now", on_click=add, args=(choice,))
+                st.button(said.adding(name, choice), key="add_now", on_click=add, args=(choice,),
+                          help="A card of this state at the end of the page.")  # fmt: skip
             for i, pin in enumerate(pins.all_pins()):
                 name = f"Pin {i + 1}: {foreign.shown(pin.name)}"
-                st.button(said.adding(name, pin.choice), key=f"add_pin_{i}", on_click=add, args=(pin.choice,))
+                st.button(said.adding(name, pin.choice), key=f"add_pin_{i}", on_click=add, args=(pin.choice,),
+                          help="A card of this pin at the end of the page.")  # fmt: skip
             if not pins.all_pins():
                 st.markdown(said.NO_PINS)
 
