@@ -175,7 +175,7 @@ def show_best(choice: Choice, run: Run) -> None:
         st.error(f"The test samples could not be judged: {errand.job.error}. Try again.")
     with st.container(horizontal=True, gap="small"):
         st.download_button(
-            "Weights (model.safetensors)", lambda: best.weights, file_name(choice, f"eps{choice.eps:g}-retrained"),
+            "Weights (model.safetensors)", best.weights, file_name(choice, f"eps{choice.eps:g}-retrained"),
             "application/octet-stream", key="weights", on_click="ignore", type="primary",
             help="Every parameter of the network by its name, for load_state_dict with strict=True.",
         )  # fmt: skip
@@ -211,7 +211,7 @@ def show_rounds(choice: Choice) -> None:
         for number, run in enumerate(held, 1):
             if (best := run.best) is not None:
                 st.download_button(
-                    f"Weights of round {number}", lambda best=best: best.weights, file_name(choice, f"round{number}"),
+                    f"Weights of round {number}", best.weights, file_name(choice, f"round{number}"),
                     "application/octet-stream", key=f"weights_{number}", on_click="ignore",
                     help=words.best(best, 0 if run.report is None else run.report.test_samples, run.ended),
                 )  # fmt: skip

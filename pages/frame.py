@@ -226,13 +226,15 @@ class Cells:
         st.markdown(text)
 
     def offer(self) -> None:
-        """The page as a notebook."""
+        """The page as a notebook. It is written now, not when it is asked for: a function that another run of the page
+        has replaced meanwhile is not found any more, while equal bytes keep their address."""
         if not shown(self.choice, "notebook"):
             return
-        cells, title, link = list(self.cells), self.title, session.link(self.choice)
+        link = session.link(self.choice)
         st.download_button(
-            "Download notebook", lambda: notebook.write([dataclasses.replace(c, link=link) for c in cells], title),
-            f"{title.lower().replace(' ', '-')}-{self.choice.model}.ipynb", "application/x-ipynb+json",
+            "Download notebook",
+            notebook.write([dataclasses.replace(cell, link=link) for cell in self.cells], self.title),
+            f"{self.title.lower().replace(' ', '-')}-{self.choice.model}.ipynb", "application/x-ipynb+json",
             key="notebook", on_click="ignore",
             help="This page as a Jupyter notebook, with these settings: every result with the Python that makes it.",
         )  # fmt: skip

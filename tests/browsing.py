@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     bad = [
         line for line in log.read_text().splitlines() if re.search("Traceback|Uncaught|deprecated|removed after", line)
     ]
-    assert not bad
+    assert bad == []
 
 
 @pytest.fixture(scope="session")
@@ -60,4 +61,16 @@ def opened(page: Page, path: str) -> Page:
 def charted(page: Page, path: str) -> Page:
     opened(page, path)
     expect(page.locator('.ntk[data-state="ready"]')).to_be_visible(timeout=60_000)
+    return page
+
+
+def settled(page: Page) -> Page:
+    """Nothing is being solved and nothing of an earlier run is left, for longer than a run takes to start."""
+    quiet = 0
+    deadline = time.monotonic() + 240
+    while quiet < 3:
+        assert time.monotonic() < deadline, "the page is still busy"
+        running = page.locator('[data-test-script-state="running"], [data-stale="true"]').count()
+        quiet = 0 if running or page.get_by_role("button", name="Cancel").count() else quiet + 1
+        page.wait_for_timeout(400)
     return page
