@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from nettrim_core.figures.surface import surface
 from nettrim_core.record import Point
 from nettrim_core.reference import small_enough
 from pages import checks, curves, drawing, frame, pins, session, snippets, stage, store, tables, words, work
@@ -254,7 +255,15 @@ def show_pictures(cells: frame.Cells, results: Results) -> None:
 def show_grid(cells: frame.Cells, results: Results) -> None:
     choice = results.choice
     with cells.cell("grid", "Two settings at once", words.grid_text(choice), snippets.grid(choice)):
-        stage.heat(drawing.heat(choice, results.rows, results.typed, results.get), picked_cell)
+        data = drawing.heat(choice, results.rows, results.typed, results.get)
+        stage.heat(data, picked_cell)
+        with st.expander("As a landscape, to be turned", key="landscape", on_change="rerun") as landscape:
+            if landscape.open:
+                picture = surface(
+                    data["columns"], data["rows"], data["values"], [*data["titles"], data["text"]], data["ticks"],
+                    frame.dark(),
+                )  # fmt: skip
+                frame.chart(picture, "surface", data["alt"])
 
 
 def picked_cell() -> None:

@@ -35,7 +35,7 @@ class Heat extends Picture {
       await this.plotly.react(this.plot, [{
         type: "heatmap", z: values, x: columns.map((_, k) => k), y: rows.map((_, k) => k), text: texts, colorscale: scale,
         xgap: 1, ygap: 1, hovertemplate: "%{text}<extra></extra>", hoverongaps: false,
-        colorbar: { title: { text, side: "right" }, tickformat: this.data.ticks, thickness: 12, outlinewidth: 0 },
+        colorbar: { title: { text: text.replaceAll(", ", ",<br>"), side: "right" }, tickformat: this.data.ticks, thickness: 12, outlinewidth: 0 },
       }], {
         height: 120 + 26 * rows.length, margin: { l: 84, r: 12, t: 8, b: 52 }, paper_bgcolor: theme.background,
         plot_bgcolor: theme.background, font: { family: theme.font, color: theme.text, size: 13 * theme.zoom },
