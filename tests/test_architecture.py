@@ -31,6 +31,7 @@ KNOW_NETWORKS = {
     "blocks",
     "evaluate",
     "seeds",
+    "architecture",
     "bundle",
     "export",
     "record",

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from nettrim_core import load_bundle, sample_names, save_bundle
+from nettrim_core.architecture import build, describe
 from nettrim_core.blocks import Residual
-from nettrim_core.bundle import SAMPLE_MODELS, Bundle, build, describe
+from nettrim_core.bundle import SAMPLE_MODELS, Bundle
 from tests.conftest import small_cnn
 
 
