@@ -32,7 +32,7 @@ from pages import runs, snippets_fine_tune, work
 from pages import words_fine_tune as words
 from pages.runs import Best, Run, Runs
 from pages.state import Choice, Facts, Rounds, parse
-from tests.browsing import ROOT, opened
+from tests.browsing import ROOT, opened, settled
 
 LAYERS = ("fc1", "fc2", "fc3")
 CHOICE = Choice(
@@ -512,6 +512,7 @@ def test_two_epochs_then_cancel_and_the_file_of_the_best_loads(page: Page, tmp_p
     expect(markers.nth(2)).to_be_attached(timeout=15_000)
     page.get_by_role("button", name=re.compile("^Cancel")).click()
     expect(page.get_by_text("Stopped. The epochs that came")).to_be_visible(timeout=30_000)
+    settled(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="Weights (model.safetensors)").click()
     download.value.save_as(tmp_path / "model.safetensors")
