@@ -18,6 +18,7 @@ from nettrim_core.lens import neuron as layer_neuron
 from nettrim_core.lens import weights as layer_weights
 from nettrim_core.masks import masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
+from nettrim_core.models import load_model
 from nettrim_core.one_layer import layer_problem, prune_layer
 from nettrim_core.outliers import outliers
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
@@ -76,6 +77,7 @@ __all__ = [
     "layer_problem",
     "layer_weights",
     "load_bundle",
+    "load_model",
     "masks_of",
     "outliers",
     "over_seeds",

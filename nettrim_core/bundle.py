@@ -1,12 +1,13 @@
 """A bundle: a folder with a network, the data it is judged on, and a card that says where both come from.
 
-    bundle.json         title, architecture (a list of layers and blocks), how stored inputs become network inputs
+    bundle.json         title, architecture (a chain of layers and blocks, or wired steps), how stored inputs become
+                        network inputs
     model.safetensors   the state dict
     data.npz            {train,validation,test}_{inputs,labels}; bundle.json may name another file for it
     card.md             provenance, licence, figures
 
-Nothing in a bundle is executed or unpickled: the architecture is a list of known layer types with plain
-arguments, weights are safetensors, and arrays are read with ``allow_pickle=False``.
+Nothing in a bundle is executed or unpickled: the architecture names known layer types with plain arguments, weights are
+safetensors, and arrays are read with ``allow_pickle=False``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nettrim_core.architecture import build, describe
+from nettrim_core.architecture import describe, restored
 
 SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
 SPLITS = ("train", "validation", "test")
@@ -44,7 +45,7 @@ class Bundle:
 
     name: str
     title: str
-    model: nn.Sequential
+    model: nn.Module
     train: Split
     validation: Split
     test: Split
@@ -78,7 +79,7 @@ class Bundle:
 
 def save_bundle(
     path: str | Path,
-    model: nn.Sequential,
+    model: nn.Module,
     *,
     train: Split,
     validation: Split,
@@ -97,7 +98,7 @@ def save_bundle(
     return folder
 
 
-def write_folder(folder: Path, model: nn.Sequential, header: Mapping[str, Any], card: str) -> None:
+def write_folder(folder: Path, model: nn.Module, header: Mapping[str, Any], card: str) -> None:
     """Everything of a bundle but its data: bundle.json, model.safetensors, card.md."""
     architecture = describe(model)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +123,25 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
 
     Raises ValueError naming the file and the reason when something is missing, malformed or inconsistent.
     """
+    folder, header, model = _network(name_or_path)
+    splits = _load_data(folder / header.get("data", "data.npz"), header)
+    card_file = folder / "card.md"
+    return Bundle(
+        name=folder.resolve().name,
+        title=str(header.get("title", folder.name)),
+        model=model,
+        card=card_file.read_text() if card_file.is_file() else "",
+        **splits,
+    )
+
+
+def network_of(name_or_path: str | Path) -> nn.Module:
+    """The network of a bundle without its data; errors as of :func:`load_bundle`."""
+    return _network(name_or_path)[2]
+
+
+def _network(name_or_path: str | Path) -> tuple[Path, dict[str, Any], nn.Module]:
+    """The folder, the header and the network of a bundle."""
     folder = SAMPLE_MODELS / name_or_path if str(name_or_path) in sample_names() else Path(name_or_path)
     header_file = folder / "bundle.json"
     if not header_file.is_file():
@@ -134,20 +154,11 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         architecture = header["architecture"]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"{header_file}: not a bundle header: {error!r}") from error
-    model = build(architecture, str(header_file))
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise ValueError(f"{folder / 'model.safetensors'}: weights do not fit the architecture: {error}") from error
-    splits = _load_data(folder / header.get("data", "data.npz"), header)
-    card_file = folder / "card.md"
-    return Bundle(
-        name=folder.resolve().name,
-        title=str(header.get("title", folder.name)),
-        model=model.eval(),
-        card=card_file.read_text() if card_file.is_file() else "",
-        **splits,
-    )
+        weights = load_file(folder / "model.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{folder / 'model.safetensors'}: weights cannot be read: {error}") from error
+    return folder, header, restored(architecture, weights, str(header_file), str(folder / "model.safetensors"))
 
 
 def _load_data(path: Path, header: Mapping[str, Any]) -> dict[str, Split]:

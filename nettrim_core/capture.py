@@ -162,7 +162,8 @@ def _reason(model: nn.Module, name: str, module: nn.Module, uses: dict[str, list
 
 def _runs_as_one(module: nn.Module) -> bool:
     containers = nn.Sequential | nn.ModuleList | nn.ModuleDict
-    return type(module).__module__.startswith("torch.nn") and not isinstance(module, containers)
+    ours = type(module).__module__.startswith("torch.nn") and type(module) is not nn.Module  # a plain one only holds
+    return ours and not isinstance(module, containers)
 
 
 Listener = Callable[[str, Tensor, Tensor], None]

@@ -32,6 +32,7 @@ KNOW_NETWORKS = {
     "evaluate",
     "seeds",
     "architecture",
+    "wired",
     "bundle",
     "export",
     "record",
@@ -96,7 +97,7 @@ def test_methods_build_on_the_problem_and_not_on_each_other(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_networks_are_known_to_few(path: Path) -> None:
-    if path.stem not in KNOW_NETWORKS:
+    if path.stem not in KNOW_NETWORKS and path.parent.name != "models":
         assert not reaches(imports(path), "torch.nn")
 
 
@@ -109,5 +110,5 @@ def test_nothing_loads_a_pickle() -> None:
     for path in [*CORE, *PAGES, ROOT / "app.py"]:
         text = path.read_text()
         assert not reaches(imports(path), "pickle")
-        assert "torch.load" not in text
+        assert text.count("torch.load(") == text.count("weights_only=True")
         assert "allow_pickle=True" not in text

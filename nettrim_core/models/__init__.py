@@ -1,0 +1,42 @@
+"""Networks from elsewhere, as torch modules that can be pruned and written down."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from torch import nn
+
+from nettrim_core.bundle import network_of
+from nettrim_core.models import pt2, weights
+
+
+def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
+    """The network in a file or folder, in eval mode, float32, on the CPU. No code of the file is run.
+
+    A bundle's folder or a sample model's name; a program of torch.export (.pt2); a state dict (.safetensors, .pt, .pth)
+    with its ``architecture``, as bundles write it down, where that cannot be recognised.
+
+    Raises ValueError naming the file, the reason and what to do.
+    """
+    path = Path(path)
+    if path.is_dir() or not path.suffix:
+        return network_of(str(path))
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    if path.suffix == ".pt2" or _is_program(path):
+        return pt2.read(path)
+    if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
+        return weights.read(path, architecture)
+    raise ValueError(
+        f"{path}: networks are read from .pt2, .safetensors, .pt and .pth files and bundle folders: save it as one "
+        "of these"
+    )
+
+
+def _is_program(path: Path) -> bool:
+    """Is this an archive of torch.export, whatever its name?"""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("models/model.json") for name in archive.namelist())
