@@ -14,13 +14,14 @@ from nettrim_core.data.found import Found
 from nettrim_core.data.labels import labels_of, row_from_zero
 from nettrim_core.data.options import SPLITS, DataOptions
 from nettrim_core.data.source import Source, opened, shown, unpacked
-from nettrim_core.data.table import not_finite
+from nettrim_core.data.table import narrowed
 
 MAGIC = b"\x93NUMPY"
 INPUTS = ("inputs", "input", "x", "images", "image", "data", "features", "samples", "arr_0")
 LABELS = ("labels", "label", "y", "targets", "target", "classes", "class", "arr_1")
 WORDS = {"train": ("train", "training"), "validation": ("validation", "valid", "val"), "test": ("test",)}
 MOST_DIMENSIONS = 8
+ROWS_AT_A_TIME = 1000
 
 
 def array_in(source: Source, data: bytes, place: str = "") -> np.ndarray:
@@ -73,10 +74,13 @@ def inputs_in(source: Source, array: np.ndarray, place: str = "") -> np.ndarray:
             f"the inputs have the shape {shown(array.shape)}", "give rows of at least one number: (rows, ...)", place
         )
     if array.dtype.kind == "f":
-        for row, values in enumerate(array):
-            if not np.isfinite(values).all():
-                bad = values[~np.isfinite(values)][0]
-                raise not_finite(source, bad, ", ".join([*([place] if place else []), row_from_zero(row)]))
+        before = f"{place}, " if place else ""
+        for start in range(0, len(array), ROWS_AT_A_TIME):
+            narrowed(
+                source,
+                array[start : start + ROWS_AT_A_TIME],
+                lambda row, start=start: f"{before}{row_from_zero(start + row)}",
+            )
     return array
 
 

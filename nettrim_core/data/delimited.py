@@ -13,12 +13,13 @@ from nettrim_core.data.found import Found
 from nettrim_core.data.labels import NUMBER, numbered
 from nettrim_core.data.options import DataOptions
 from nettrim_core.data.source import Source, shown
-from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, not_finite
+from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 LOOKED_AT = 20  # lines
 BLOCK = 2**26  # bytes that are parsed at a time; a line may not be longer
 
+_LINE = re.compile(rb"[^\r\n]+")
 _BREAK = re.compile(rb"\r\n|\r|\n")
 
 
@@ -145,13 +146,13 @@ def _parsed(source: Source, body: bytes, delimiter: str, width: int, header: boo
             "give every line as many, or check the delimiter",
             f"line {line_of(source.data, row.number - 1 + header)}",
         ) from None
-    if table.num_rows == 0:
-        raise source.refusal("there are no rows", "add rows")
+    if table.num_rows != sum(1 for _ in _LINE.finditer(body)):
+        raise source.refusal("a cell goes over several lines", "close all quotes and keep each cell on one line")
     return table
 
 
 def _numbers(source: Source, column: Any, what: str, header: bool) -> np.ndarray:
-    """(rows,) float64 of a column of text."""
+    """(rows,) float32 of a column of text."""
     import pyarrow as pa
     from pyarrow import compute
 
@@ -166,11 +167,7 @@ def _numbers(source: Source, column: Any, what: str, header: bool) -> np.ndarray
                 remedy = "correct it, or leave the column out with leave_out, or name it with label if it is the label"
                 raise source.refusal(reason, remedy, f"line {line_of(source.data, row + header)}, {what}") from None
             values[row] = float(cell)
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int((~finite).argmax())
-        raise not_finite(source, values[row], f"line {line_of(source.data, row + header)}, {what}")
-    return values
+    return narrowed(source, values, lambda row: f"line {line_of(source.data, row + header)}, {what}")
 
 
 def line_of(data: bytes, row: int) -> int:

@@ -119,18 +119,21 @@ def _first_line(error: Exception) -> str:
 def _judged(found: Tensor, labels: Tensor, count: int, data: Data) -> Fit:
     highest = len(data.classes) - 1
     if highest >= count:
-        hint = "are classes counted from 1?" if highest == count else "is this the data it was trained on?"
-        sentence = (
-            f"The network has {count} outputs, for labels 0 to {count - 1}, and labels run up to {highest}: {hint}"
+        from_one = highest == count and not (labels == 0).any()
+        hint = (
+            "set first_class to 1, if classes are counted from 1?" if from_one else "is it the network for this data?"
         )
-        return Fit(False, sentence, count, len(labels))
+        outputs = f"{count} outputs, for labels 0 to {count - 1}" if count > 1 else "1 output"
+        return Fit(False, f"The network has {outputs}, and labels run up to {highest}: {hint}", count, len(labels))
     counts = torch.bincount(labels, minlength=count)
     accuracy, common = float((found == labels).double().mean()), int(counts.argmax())
     commonest = float(counts[common]) / len(labels)
     better = wilson(accuracy, len(labels))[0] > commonest
-    sentence = f"The dense network is right on {accuracy:.0%} of {len(labels):,} validation samples, "
+    sentence = f"The dense network is right on {100 * accuracy:.3g} % of {len(labels):,} validation samples, "
     if better:
-        sentence += f"and always saying class {shown(data.classes[common], 40)} would be right on {commonest:.0%}"
+        sentence += (
+            f"and always saying class {shown(data.classes[common], 40)} would be right on {100 * commonest:.3g} %"
+        )
         sentence += "." if count == highest + 1 else f"; of its {count} outputs the labels use {highest + 1}."
     else:
         sentence += (

@@ -10,7 +10,7 @@ from nettrim_core.data.found import Found
 from nettrim_core.data.labels import numbered, row_from_zero
 from nettrim_core.data.options import DataOptions
 from nettrim_core.data.source import Source, shown
-from nettrim_core.data.table import MOST_COLUMNS, checked_column, chosen, column_word
+from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed
 
 HEADER = 10_000_000  # bytes and entries that the description of a file may take
 
@@ -100,14 +100,15 @@ def _found(source: Source, table: Any, inputs: list[int], label: int | None, opt
 
 
 def _numbers(source: Source, column: Any, what: str) -> np.ndarray:
-    """(rows,) float64."""
+    """(rows,) float32."""
     import pyarrow as pa
     from pyarrow import types
 
     column = _whole(source, column, what)
     if types.is_boolean(column.type):
         column = column.cast(pa.uint8())
-    return checked_column(source, column.cast(pa.float64(), safe=False).to_numpy(), what)
+    values = column.cast(pa.float64(), safe=False).to_numpy()
+    return narrowed(source, values, lambda row: f"{row_from_zero(row)}, {what}")
 
 
 def _whole(source: Source, column: Any, what: str) -> Any:

@@ -119,7 +119,7 @@ def _of_classes(data: Data, classes: list[dict[str, Any]]) -> Iterator[str]:
     if len(totals) == 1:
         yield f"All {rows:,} rows are of the one class {name}, so accuracy says nothing."
     elif share > max(0.5, 2 / len(totals)):
-        yield f"Class {name} has {share:.0%} of the {rows:,} rows: always saying {name} is right that often."
+        yield f"Class {name} has {100 * share:.3g} % of the {rows:,} rows: always saying {name} is right that often."
 
 
 def _of_features(flat: Tensor, constant: int) -> Iterator[str]:

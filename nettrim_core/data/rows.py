@@ -134,11 +134,7 @@ def _made(source: Source, found: Found, reading: Reading) -> Data:
     kept = kept_rows(len(found.inputs), options)
     source.check_size(4 * len(kept) * int(np.prod(found.inputs.shape[1:])), "the inputs")
     rows = split_rows(source, found, kept, options)
-    with np.errstate(over="ignore"):
-        splits = {name: torch.from_numpy(found.inputs[own].astype(np.float32)) for name, own in rows.items()}
-    for inputs in splits.values():
-        if not torch.isfinite(inputs).all():
-            raise source.refusal("there are values too large for float32", "divide them, or remove outliers")
+    splits = {name: torch.from_numpy(found.inputs[own].astype(np.float32)) for name, own in rows.items()}
     splits = {name: shaped(source, inputs, options) for name, inputs in splits.items()}
     ready = {name: normalised(source, inputs, splits["train"], options) for name, inputs in splits.items()}
     labels = {name: None if found.labels is None else torch.from_numpy(found.labels[own]) for name, own in rows.items()}
@@ -149,7 +145,10 @@ def _made(source: Source, found: Found, reading: Reading) -> Data:
 def _array(source: Source, values: Any) -> np.ndarray:
     """Values from Python as an array of numbers or text; those of a tensor are never objects."""
     try:
-        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+        if isinstance(values, Tensor):
+            values = values.detach().cpu()
+            values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError):
         raise source.refusal(
             "the values do not make an array", "give a tensor, an array or a list of numbers"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nettrim_core.data.options import DataOptions
@@ -53,15 +55,14 @@ def _number(source: Source, names: list[str], column: str | int, option: str) ->
     )
 
 
-def checked_column(source: Source, values: np.ndarray, place: str, word: str = "row") -> np.ndarray:
-    """The same numbers; ValueError for the first that is NaN or infinite."""
-    finite = np.isfinite(values)
-    if not finite.all():
-        row = int((~finite).argmax())
-        raise not_finite(source, float(values[row]), f"row {row} (from 0), {place}")
-    return values
-
-
-def not_finite(source: Source, value: float, place: str) -> ValueError:
-    what = "NaN, not a number" if np.isnan(value) else "infinite"
-    return source.refusal(f"the value is {what}", "fill it in, or remove the row or the column", place)
+def narrowed(source: Source, values: np.ndarray, place: Callable[[int], str]) -> np.ndarray:
+    """The same numbers in float32; ValueError for the first that is not finite there. place: of a row, in words."""
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    finite = np.isfinite(found)
+    if finite.all():
+        return found
+    row, *_ = np.argwhere(~finite)[0]
+    value = values[row][~finite[row]].flat[0]
+    what = "NaN, not a number" if np.isnan(value) else "infinite" if np.isinf(value) else "too large for float32"
+    raise source.refusal(f"the value is {what}", "correct it, or remove the row or the column", place(int(row)))
