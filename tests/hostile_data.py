@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from nettrim_core import DataOptions
 
+USUAL = DataOptions()
 Write = Callable[[Path], None]
 
 
@@ -31,15 +32,19 @@ class Bad:
     name: str
     write: Write
     word: str
-    options: DataOptions = DataOptions()
+    options: DataOptions = USUAL
 
 
 X = np.arange(60.0).reshape(20, 3)
 Y = np.arange(20) % 2
 
 
+def open_and_write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
 def content(data: bytes) -> Write:
-    return lambda path: path.write_bytes(data) and None
+    return lambda path: open_and_write(path, data)
 
 
 def npy(array: np.ndarray) -> bytes:
@@ -172,6 +177,10 @@ def labelled(values: bytes) -> Write:
     return content(b"a,b,label\n" + rows + values)
 
 
+def twice(path: Path) -> None:
+    parquet.write_table(pa.table([FLOATS, FLOATS], ["a", "a"]), path)
+
+
 def torch_file(path: Path) -> None:
     torch.save({"x": torch.zeros(3)}, path)
 
@@ -248,7 +257,7 @@ HOSTILE: dict[str, Bad] = {
     "splits of different shapes": Bad("a.npz", content(npz(x_train=X, x_test=X[:, :2])), "shape"),
     "a split without labels": Bad("a.npz", content(npz(x_train=X, y_train=Y, x_test=X)), "labels"),
     "no array inside": Bad("a.npz", content(zipped({"x.npy": npy(X), "run.py": b"1"})), "run.py"),
-    "shape beyond the member": Bad("a.npz", content(zipped({"x.npy": header("(10**9, 10**9)")})), "header"),
+    "shape beyond the member": Bad("a.npz", content(zipped({"x.npy": header("(1000000000, 1000000000)")})), "shape"),
     # ZIP
     "path out of the archive": Bad("a.zip", content(zipped({"../a/1.png": png()})), "out of the archive"),
     "absolute path": Bad("a.zip", content(zipped({"/a/1.png": png()})), "out of the archive"),
@@ -296,6 +305,7 @@ HOSTILE: dict[str, Bad] = {
     "missing label in Parquet": Bad("a.parquet", table(a=FLOATS, label=["x"] * 19 + [None]), "row 19"),
     "no rows in Parquet": Bad("a.parquet", table(a=pa.array([], pa.float32())), "no rows"),
     "Parquet bomb": Bad("a.parquet", table(a=np.zeros(100_000)), "limit_mb", SMALL),
+    "two Parquet columns of one name": Bad("a.parquet", twice, "called 'a'"),
     # IDX
     "wrong magic": Bad(IMAGES, content(b"\x12\x34\x08\x03" + b"\0" * 50), "magic"),
     "unknown type": Bad("a.idx", content(b"\0\0\x01\x03" + b"\0" * 50), "magic"),
@@ -318,7 +328,7 @@ HOSTILE: dict[str, Bad] = {
     "no images": Bad("a", folder({"notes.txt": b"x"}), "no images"),
     "text among images": Bad("a", folder(images() | {"a/notes.txt": b"x"}), "notes.txt"),
     "archive among images": Bad("a", folder(images() | {"a/more.tar": b"x"}), "archive"),
-    "loose image": Bad("a", folder(images() | {"1.png": png()}), "depth"),
+    "loose image": Bad("a", folder(images() | {"1.png": png()}), "'1.png': images lie at different depths"),
     "too deep": Bad("a", folder({f"{i}/a/{i}.png": png() for i in range(9)}), "deep"),
     "no train folder": Bad("a", folder({f"{s}/a/1.png": png() for s in ("test", "val")}), "train"),
     "link in a folder": Bad("a", linked, "link"),

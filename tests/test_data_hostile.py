@@ -28,7 +28,7 @@ def test_a_hostile_file_is_refused_in_one_sentence(tmp_path: Path, what: str) ->
     bad.write(path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match=".") as refused:
+        with pytest.raises(ValueError, match="a") as refused:
             load_data(path, bad.options)
     sentence = str(refused.value)
     assert bad.word in sentence
@@ -109,7 +109,7 @@ def mutated(data: bytes, seed: int, how: str) -> bytes:
 
 
 @pytest.mark.parametrize("name", VALID)
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(seed=st.integers(0, 2**32), how=st.sampled_from(["bytes", "cut", "twice", "end"]))
 def test_a_mutated_file_gives_data_or_a_sentence(tmp_path_factory, name: str, seed: int, how: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"mutated-{name}"
@@ -117,17 +117,16 @@ def test_a_mutated_file_gives_data_or_a_sentence(tmp_path_factory, name: str, se
     try:
         data = load_data(path, DataOptions(limit_mb=50))
     except ValueError as refused:
-        assert_is_advice(str(refused))
-        assert type(refused) is ValueError
+        assert_is_advice(str(refused) if type(refused) is ValueError else "")
     else:
         assert isinstance(data, Data)
         for inputs, labels in (data.train, data.validation, data.test):
             assert bool(inputs.isfinite().all())
-            assert labels is None or (len(labels) == len(inputs) and 0 <= int(labels.min()))
+            assert labels is None or (len(labels) == len(inputs) and int(labels.min()) >= 0)
             assert labels is None or int(labels.max()) < len(data.classes)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(text=st.text(st.sampled_from("01.,;\t\"\n\r -+einfaxé|'"), max_size=120), header=st.sampled_from(["yes", "no"]))
 def test_any_text_gives_data_or_a_sentence(tmp_path_factory, text: str, header: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"

@@ -108,7 +108,8 @@ def read_npz(source: Source, options: DataOptions) -> Found:
     if not parts:
         parts = [("", *_pair(source, list(keys), options))]
     found = [_part(source, array, x, y, options) for _, x, y in parts]
-    return _joined(source, [split for split, *_ in parts], found, options)
+    what = "the labels" if len(parts) > 1 else f"key '{shown(parts[0][2], 40)}'"
+    return _joined(source, [split for split, *_ in parts], found, what, options)
 
 
 def _splits(source: Source, keys: list[str]) -> list[tuple[str, str, str | None]]:
@@ -167,7 +168,7 @@ def _part(source: Source, array, x: str, y: str | None, options: DataOptions) ->
     return inputs, labels
 
 
-def _joined(source: Source, splits: list[str], parts: list[Part], options: DataOptions) -> Found:
+def _joined(source: Source, splits: list[str], parts: list[Part], what: str, options: DataOptions) -> Found:
     """The parts one after the other, with classes numbered over all of them."""
     given = tuple((split, len(inputs)) for split, (inputs, _) in zip(splits, parts, strict=True) if split)
     shapes = {inputs.shape[1:] for inputs, _ in parts}
@@ -183,4 +184,4 @@ def _joined(source: Source, splits: list[str], parts: list[Part], options: DataO
         whole = np.concatenate(labels)
     except ValueError:
         raise source.refusal("splits have labels of different shapes", "label all splits alike") from None
-    return Found(inputs, *labels_of(source, whole, len(inputs), "the labels", options), given)
+    return Found(inputs, *labels_of(source, whole, len(inputs), what, options), given)

@@ -26,18 +26,19 @@ def read_parquet(source: Source, options: DataOptions) -> Found:
         inputs, label = chosen(source, schema.names, options)
         for column in [*inputs, *([] if label is None else [label])]:
             _check_type(source, schema.field(column), column, column == label)
-        table = file.read(use_threads=False)
-        return _found(source, table, inputs, label, options)
+        return _found(source, _read(source, schema, inputs, label), inputs, label, schema.names, options)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError):
         raise source.damaged("a Parquet file") from None
 
 
-def _opened(source: Source) -> Any:
+def _opened(source: Source, text: list[str] | None = None) -> Any:
+    """text: columns that stay a dictionary, in which a text is held once however many rows have it."""
     import pyarrow as pa
     from pyarrow import parquet
 
     return parquet.ParquetFile(
         pa.BufferReader(source.data),
+        read_dictionary=text,
         pre_buffer=False,
         thrift_string_size_limit=HEADER,
         thrift_container_size_limit=HEADER,
@@ -63,6 +64,15 @@ def _check_sizes(source: Source, file: Any) -> None:
     source.check_size(unpacked, "the unpacked file")
 
 
+def _read(source: Source, schema: Any, inputs: list[int], label: int | None) -> Any:
+    """The columns that are wanted, and no others."""
+    names = [schema.names[i] for i in inputs]
+    text = [] if label is None else [schema.names[label]]
+    if twice := next((name for name in names + text if schema.names.count(name) > 1), None):
+        raise source.refusal(f"several columns are called '{shown(twice, 40)}'", "rename all but one")
+    return _opened(source, text).read(columns=names + text, use_threads=False)
+
+
 def _check_type(source: Source, field: Any, number: int, is_label: bool) -> None:
     from pyarrow import types
 
@@ -75,22 +85,23 @@ def _check_type(source: Source, field: Any, number: int, is_label: bool) -> None
     number_like = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
     if text and not is_label:
         raise source.refusal(
-            "the first cell of this column, in row 0, and all others are text, not a number",
+            "this column is text, not numbers",
             "leave the column out with leave_out, or name it with label if it is the label", place,
         )  # fmt: skip
     if not text and not number_like:
         raise source.refusal(f"the type {shown(kind)} is not one of numbers", "convert it, or leave it out", place)
 
 
-def _found(source: Source, table: Any, inputs: list[int], label: int | None, options: DataOptions) -> Found:
-    names = table.schema.names
+def _found(
+    source: Source, table: Any, inputs: list[int], label: int | None, names: list[str], options: DataOptions
+) -> Found:
     found = np.empty((table.num_rows, len(inputs)), np.float32)
     for place, column in enumerate(inputs):
-        found[:, place] = _numbers(source, table.column(column), column_word(names[column], column))
+        found[:, place] = _numbers(source, table.column(names[column]), column_word(names[column], column))
     if label is None:
         return Found(found)
     what = column_word(names[label], label)
-    words = _whole(source, table.column(label), what).combine_chunks()
+    words = _whole(source, table.column(names[label]), what).combine_chunks()
     if not hasattr(words, "dictionary"):
         words = words.dictionary_encode()
     values = [float(v) if not isinstance(v, str) else v for v in words.dictionary.to_pylist()]

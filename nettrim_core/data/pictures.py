@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -69,7 +70,8 @@ def _placed(source: Source, names: list[str]) -> list[Place]:
     cut = 0
     while len({part[cut] for part in parts if len(part) - cut >= 3}) == 1 and min(map(len, parts)) - cut >= 3:
         cut += 1
-    places = [_place(source, name, part[cut:], len(parts[0]) - cut) for name, part in zip(images, parts, strict=True)]
+    depth, _ = Counter(len(part) - cut for part in parts).most_common(1)[0]
+    places = [_place(source, name, part[cut:], depth) for name, part in zip(images, parts, strict=True)]
     if len({split for split, _, _ in places}) > 1 and "train" not in {split for split, _, _ in places}:
         raise source.refusal("there is no folder train beside test or validation", "name the folders train and test")
     order = {"": 0} | {split: i for i, split in enumerate(SPLITS)}

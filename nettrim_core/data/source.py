@@ -45,10 +45,14 @@ class Source:
         """Raise ValueError where so many bytes are more than may be held."""
         if count > self.limit:
             raise self.refusal(
-                f"{what} would take {count / MEGABYTE:,.0f} MB and the limit is {self.limit / MEGABYTE:,.0f} MB",
+                f"{what} would take {_megabytes(count)} and the limit is {_megabytes(self.limit)}",
                 "use fewer or smaller rows, or raise limit_mb",
                 place,
             )
+
+
+def _megabytes(count: int) -> str:
+    return f"{shown(f'{count / MEGABYTE:,.0f}', 30)} MB" if count >= 10 * MEGABYTE else f"{count / MEGABYTE:.2g} MB"
 
 
 def opened(path: Path, limit: int, digest: Any = None) -> Source:
@@ -81,7 +85,8 @@ def unpacked(source: Source) -> Source:
         data = stream.decompress(source.data, source.limit + 1)
     except zlib.error:
         raise source.damaged("a .gz file") from None
-    source.check_size(len(data), "the unpacked file")
+    if len(data) > source.limit:
+        raise source.refusal(f"it unpacks to more than the limit of {_megabytes(source.limit)}", "raise limit_mb")
     if not stream.eof:
         raise source.refusal("the .gz file is truncated", "copy or download it again")
     if stream.unused_data:
