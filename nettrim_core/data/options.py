@@ -57,7 +57,7 @@ class DataOptions(Settings):
         self._check_words()
         for name, count in (("leave_out", None), ("size", 2), ("shape", None), ("mean", None), ("std", None)):
             self._check_tuple(name, count)
-        if self.calibration <= 0:
+        if self.calibration < 1e-9:  # seven tenths and three tenths leave a rounding error
             raise ValueError(
                 f"DataOptions.validation + test = {self.validation + self.test:g} leaves no calibration rows: their "
                 "sum must be less than 1"

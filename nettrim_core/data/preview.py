@@ -118,7 +118,7 @@ def _of_classes(data: Data, classes: list[dict[str, Any]]) -> Iterator[str]:
     share, rows = totals[name] / sum(totals.values()), sum(totals.values())
     if len(totals) == 1:
         yield f"All {rows:,} rows are of the one class {name}, so accuracy says nothing."
-    elif share > max(0.5, 2 / len(totals)):
+    elif share > max(0.5, 1.2 / len(totals)):
         yield f"Class {name} has {100 * share:.3g} % of the {rows:,} rows: always saying {name} is right that often."
 
 
