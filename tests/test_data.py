@@ -216,6 +216,17 @@ def test_tables_with_and_without_names(tmp_path: Path, text: str, options: DataO
     assert same(data, Data.of(rows, np.array([2, 0, 1])[CLASSES]))
 
 
+def test_columns_that_may_be_meant_otherwise_are_told(tmp_path: Path) -> None:
+    """As pandas writes a table with its index."""
+    (tmp_path / "a.csv").write_text("\n".join([",x,quality", *(f"{i},{i / 2},{i % 2}" for i in range(20))]))
+    remarks = preview(load_data(tmp_path / "a.csv")).remarks
+    assert any("No column has a usual name of labels" in remark for remark in remarks)
+    assert any("The first column has no name" in remark for remark in remarks)
+    data = load_data(tmp_path / "a.csv", DataOptions(label="quality", leave_out=(0,)))
+    assert data.notes == ()
+    assert same(data, Data.of(np.arange(20)[:, None] / 2, np.arange(20) % 2))
+
+
 def test_columns_can_be_left_out_and_labels_too(tmp_path: Path) -> None:
     lines = [f"{i},name {i},{i % 2},{i / 2}" for i in range(20)]
     (tmp_path / "a.csv").write_text("\n".join(["id,name,label,x", *lines]))

@@ -13,7 +13,7 @@ from nettrim_core.data.found import Found
 from nettrim_core.data.labels import NUMBER, numbered
 from nettrim_core.data.options import DataOptions
 from nettrim_core.data.source import Source, shown
-from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed
+from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed, notes_on
 
 DELIMITERS = (",", ";", "\t", "|", " ")
 LOOKED_AT = 20  # lines
@@ -56,14 +56,14 @@ def _found(
     for place, column in enumerate(inputs):
         found[:, place] = _numbers(source, table.column(column), column_word(names[column], column), header)
     if label is None:
-        return Found(found)
+        return Found(found, notes=notes_on(names, label, options))
     words = table.column(label).combine_chunks().dictionary_encode()
     codes, values = words.indices.to_numpy(), words.dictionary.to_pylist()
     what = column_word(names[label], label)
     labels, classes = numbered(
         source, values, codes, lambda row: f"line {line_of(source.data, row + header)}, {what}", options
     )
-    return Found(found, labels, classes)
+    return Found(found, labels, classes, notes=notes_on(names, label, options))
 
 
 def _text(source: Source) -> bytes:

@@ -10,7 +10,7 @@ from nettrim_core.data.found import Found
 from nettrim_core.data.labels import numbered, row_from_zero
 from nettrim_core.data.options import DataOptions
 from nettrim_core.data.source import Source, shown
-from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed
+from nettrim_core.data.table import MOST_COLUMNS, chosen, column_word, narrowed, notes_on
 
 HEADER = 10_000_000  # bytes and entries that the description of a file may take
 
@@ -99,7 +99,7 @@ def _found(
     for place, column in enumerate(inputs):
         found[:, place] = _numbers(source, table.column(names[column]), column_word(names[column], column))
     if label is None:
-        return Found(found)
+        return Found(found, notes=notes_on(names, label, options))
     what = column_word(names[label], label)
     words = _whole(source, table.column(names[label]), what).combine_chunks()
     if not hasattr(words, "dictionary"):
@@ -107,7 +107,7 @@ def _found(
     values = [float(v) if not isinstance(v, str) else v for v in words.dictionary.to_pylist()]
     codes = words.indices.to_numpy()
     labels, classes = numbered(source, values, codes, lambda row: f"{row_from_zero(row)}, {what}", options)
-    return Found(found, labels, classes)
+    return Found(found, labels, classes, notes=notes_on(names, label, options))
 
 
 def _numbers(source: Source, column: Any, what: str) -> np.ndarray:

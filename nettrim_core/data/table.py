@@ -13,6 +13,16 @@ LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y", 
 MOST_COLUMNS = 100_000
 
 
+def notes_on(names: list[str], label: int | None, options: DataOptions) -> tuple[str, ...]:
+    """What a reader ought to know of the columns that were taken."""
+    found = []
+    if label is None and options.labelled:
+        found.append("No column has a usual name of labels: if one holds them, name it with the option label.")
+    if any(names) and not names[0] and label != 0 and not {0, "0", ""} & set(options.leave_out):
+        found.append("The first column has no name: if it only counts the rows, leave it out.")
+    return tuple(found)
+
+
 def column_word(name: str, number: int) -> str:
     return f"column '{shown(name, 40)}'" if name else f"column {number} (from 0)"
 
