@@ -10,6 +10,7 @@ from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.classes import ClassAccuracy, by_class
 from nettrim_core.conditioning import conditioning
+from nettrim_core.data import Data, DataOptions, Fit, Preview, Reading, fits, load_data, preview
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
 from nettrim_core.finetune import Training, finetune
@@ -47,8 +48,11 @@ __all__ = [
     "Cascade",
     "Changes",
     "ClassAccuracy",
+    "Data",
+    "DataOptions",
     "Evaluation",
     "ExactOBS",
+    "Fit",
     "LayerProblem",
     "LayerReport",
     "LayerResult",
@@ -56,6 +60,8 @@ __all__ = [
     "Method",
     "MultiplyAdds",
     "NetTrim",
+    "Preview",
+    "Reading",
     "Report",
     "Share",
     "SparseGPT",
@@ -73,14 +79,17 @@ __all__ = [
     "example_samples",
     "export",
     "finetune",
+    "fits",
     "layer_neuron",
     "layer_problem",
     "layer_weights",
     "load_bundle",
     "load_model",
+    "load_data",
     "masks_of",
     "outliers",
     "over_seeds",
+    "preview",
     "prune",
     "prune_layer",
     "prune_rounds",

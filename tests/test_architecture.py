@@ -30,6 +30,7 @@ KNOW_NETWORKS = {
     "rounds",
     "blocks",
     "evaluate",
+    "fits",
     "seeds",
     "architecture",
     "wired",
