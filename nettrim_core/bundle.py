@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nettrim_core.blocks import Residual
+from nettrim_core.blocks import Pick, Residual
 
 SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
 SPLITS = ("train", "validation", "test")
@@ -54,6 +54,7 @@ LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Flatten": (nn.Flatten, ("start_dim", "end_dim")),
     "Dropout": (nn.Dropout, ("p",)),
     "Identity": (nn.Identity, ()),
+    "Pick": (Pick, ("count",)),
 }
 # Blocks a bundle may name, each with the modules that it is built from.
 BLOCK_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {"Residual": (Residual, ("body", "shortcut"))}
