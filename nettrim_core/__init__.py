@@ -10,14 +10,22 @@ from nettrim_core.bundle import Bundle, load_bundle, sample_names, save_bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.classes import ClassAccuracy, by_class
 from nettrim_core.conditioning import conditioning
+from nettrim_core.costs import Costs, costs
 from nettrim_core.data import Data, DataOptions, Fit, Preview, Reading, fits, load_data, preview
+from nettrim_core.dead import Shrinking, Shrunk, without_dead
 from nettrim_core.evaluate import NOISE, Changes, Evaluation, Share, evaluate
 from nettrim_core.export import export
 from nettrim_core.finetune import Training, finetune
+from nettrim_core.formats import FORMATS, Format
+from nettrim_core.formats.bitmask import load_compact
+from nettrim_core.formats.csr import dense_state
+from nettrim_core.formats.packed_masks import load_masks
+from nettrim_core.formats.smaller import load_smaller
+from nettrim_core.formats.torch_prune import prune_form
 from nettrim_core.lens import convergence
 from nettrim_core.lens import neuron as layer_neuron
 from nettrim_core.lens import weights as layer_weights
-from nettrim_core.masks import masks_of
+from nettrim_core.masks import apply_masks, masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
 from nettrim_core.models import load_model
 from nettrim_core.one_layer import layer_problem, prune_layer
@@ -40,6 +48,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ALPS",
     "EPSILONS",
+    "FORMATS",
     "LOBS",
     "METHODS",
     "NOISE",
@@ -48,11 +57,13 @@ __all__ = [
     "Cascade",
     "Changes",
     "ClassAccuracy",
+    "Costs",
     "Data",
     "DataOptions",
     "Evaluation",
     "ExactOBS",
     "Fit",
+    "Format",
     "LayerProblem",
     "LayerReport",
     "LayerResult",
@@ -64,16 +75,21 @@ __all__ = [
     "Reading",
     "Report",
     "Share",
+    "Shrinking",
+    "Shrunk",
     "SparseGPT",
     "Spread",
     "Step",
     "Training",
     "Wanda",
     "allocate",
+    "apply_masks",
     "by_class",
     "coarse_to_fine",
     "conditioning",
     "convergence",
+    "costs",
+    "dense_state",
     "discrepancy",
     "evaluate",
     "example_samples",
@@ -84,13 +100,17 @@ __all__ = [
     "layer_problem",
     "layer_weights",
     "load_bundle",
-    "load_model",
+    "load_compact",
     "load_data",
+    "load_masks",
+    "load_model",
+    "load_smaller",
     "masks_of",
     "outliers",
     "over_seeds",
     "preview",
     "prune",
+    "prune_form",
     "prune_layer",
     "prune_rounds",
     "prune_seeds",
@@ -105,4 +125,5 @@ __all__ = [
     "sparsity",
     "spread",
     "sweep",
+    "without_dead",
 ]

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from nettrim_core.blocks import Residual
+from nettrim_core.blocks import Pick, Residual
 from nettrim_core.wired import Step, Wired
 
 _CONVOLUTION = (
@@ -53,6 +53,7 @@ LAYER_TYPES: dict[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "Dropout1d": (nn.Dropout1d, ("p",)),
     "Dropout2d": (nn.Dropout2d, ("p",)),
     "Identity": (nn.Identity, ()),
+    "Pick": (Pick, ("count",)),
     "Upsample": (nn.Upsample, ("size", "scale_factor", "mode", "align_corners")),
     "PReLU": (nn.PReLU, ("num_parameters",)),
     "LeakyReLU": (nn.LeakyReLU, ("negative_slope",)),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,3 +33,47 @@ def check_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
                 f"masks: {name!r} must be bool of shape {tuple(parameters[name].shape)}; got {mask.dtype} of shape "
                 f"{tuple(mask.shape)}"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Masks that are held at zero, until :meth:`remove`."""
+
+    hooks: tuple[Any, ...]
+
+    def remove(self) -> None:
+        """Let the weights go: they stay as they are, and whatever trains them next may move them."""
+        for hook in self.hooks:
+            hook.remove()
+
+
+def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> Held:
+    """Set masked weights of ``model`` to zero, in place, and keep them there while any optimizer trains it.
+
+    masks: parameter name -> bool of its shape, False where it is to be zero. Their gradients are zero from now on, so
+    that weight decay and momentum have nothing to move; what momentum of before moves is put back before each call of
+    the model and before its state dict is read. The keys of the state dict stay as they are.
+
+    Raises ValueError for masks that do not fit.
+    """
+    check_masks(model, masks)
+    gone = {name: ~mask for name, mask in masks.items()}
+    _zero(gone, model)
+    hold = partial(_zero, gone)
+    hooks = [model.register_forward_pre_hook(hold), model.register_state_dict_pre_hook(hold)]
+    trained = {name: model.get_parameter(name) for name in gone if model.get_parameter(name).requires_grad}
+    hooks += [parameter.register_hook(partial(_masked, gone[name])) for name, parameter in trained.items()]
+    return Held(tuple(hooks))
+
+
+@torch.no_grad()
+def _zero(gone: Mapping[str, Tensor], model: nn.Module, *_: object) -> None:
+    for name, where in gone.items():
+        parameter = model.get_parameter(name)
+        where = where.to(parameter.device)
+        if bool(parameter[where].any()):  # a weight that is written on, even with what it is, cannot be derived by
+            parameter.masked_fill_(where, 0.0)
+
+
+def _masked(where: Tensor, gradient: Tensor) -> Tensor:
+    return gradient.masked_fill(where.to(gradient.device), 0.0)

@@ -36,7 +36,7 @@ def test_a_file_that_differs_is_refused(tmp_path: Path, inputs: Tensor, monkeypa
     def careless(tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors | {"fc2.weight": tensors["fc2.weight"] + 1e-6}, path)
 
-    monkeypatch.setattr(sys.modules["nettrim_core.export"], "save_file", careless)
+    monkeypatch.setattr(sys.modules["nettrim_core.formats.weights"], "save_file", careless)
     with pytest.raises(ValueError, match=r"fc2\.weight differs"):
         export(pruned, report, tmp_path)
 
