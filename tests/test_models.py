@@ -237,12 +237,21 @@ def test_weights_with_their_architecture(tmp_path: Path) -> None:
 
 
 class Evil:
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return (Path.touch, (Path("/tmp/evil-was-here"),))  # type: ignore[return-value]
+    """Whose pickle leaves a file behind when it is loaded."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.mark,)
 
 
 def test_pickles_are_never_run(tmp_path: Path) -> None:
-    for number, data in enumerate([pickle.dumps(Evil()), pickle.dumps({"weight": Evil()}), b"junk", b""]):
+    mark = tmp_path / "was-here"
+    pickle.loads(pickle.dumps(Evil(mark)))
+    assert mark.exists()  # it would
+    mark.unlink()
+    for number, data in enumerate([pickle.dumps(Evil(mark)), pickle.dumps({"weight": Evil(mark)}), b"junk", b""]):
         path = tmp_path / f"evil{number}.pt"
         path.write_bytes(data)
         with pytest.raises(ValueError, match=rf"evil{number}\.pt"):
@@ -252,7 +261,7 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
     (tmp_path / "whole.pt").write_bytes(whole.getvalue())
     with pytest.raises(ValueError, match=r"save model.state_dict\(\)"):
         load_model(tmp_path / "whole.pt")
-    assert not Path("/tmp/evil-was-here").exists()
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
