@@ -275,6 +275,7 @@ HOSTILE: dict[str, Bad] = {
     "beyond the limit": Bad("a.zip", content(zipped({"a/1.png": os.urandom(9000) + b"\0" * 9000})), "limit_mb", SMALL),
     # CSV
     "text among numbers": Bad("a.csv", labelled(b"1,abc,0\n"), "line 22, column 'b'"),
+    "text below empty lines": Bad("a.csv", content(b"\na,b\n\n\n1,2\n\n3,x\n"), "line 7, column 'b'"),
     "empty cell": Bad("a.csv", labelled(b"1,,0\n"), "line 22, column 'b': the cell is empty"),
     "NaN in a table": Bad("a.csv", labelled(b"1,nan,0\n"), "NaN"),
     "infinite in a table": Bad("a.csv", labelled(b"inf,1,0\n"), "column 'a'"),
