@@ -118,13 +118,13 @@ def png() -> bytes:
     return picture()
 
 
-def vast() -> bytes:
-    """A PNG file of a few bytes whose header says 100,000 x 100,000 pixels."""
+def vast(side: int) -> bytes:
+    """A PNG file of a few bytes whose header says so many pixels a side."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    head = chunk(b"IHDR", struct.pack(">2I5B", 100_000, 100_000, 8, 0, 0, 0, 0))
+    head = chunk(b"IHDR", struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
@@ -269,12 +269,13 @@ HOSTILE: dict[str, Bad] = {
         "a.zip", content(patched(zipped({"a/1.png": png()}), 24, 22, b"\xf0\xff\xff\xff")), "bomb"
     ),
     "overlapping members": Bad("a.npz", content(overlapping()), "bomb"),
-    "too many members": Bad("a.zip", content(crowded()), "members"),
+    "too many members": Bad("a.zip", content(crowded()), "100,000"),
     "encrypted": Bad("a.zip", content(patched(zipped({"a/1.png": png()}), 8, 6, b"\1\0")), "encrypted"),
     "odd compression": Bad("a.zip", content(zipped({"a/1.png": png()}, zipfile.ZIP_LZMA)), "compression"),
     "beyond the limit": Bad("a.zip", content(zipped({"a/1.png": os.urandom(9000) + b"\0" * 9000})), "limit_mb", SMALL),
     # CSV
     "text among numbers": Bad("a.csv", labelled(b"1,abc,0\n"), "line 22, column 'b'"),
+    "text below empty lines": Bad("a.csv", content(b"\na,b\n\n\n1,2\n\n3,x\n"), "line 7, column 'b'"),
     "empty cell": Bad("a.csv", labelled(b"1,,0\n"), "line 22, column 'b': the cell is empty"),
     "NaN in a table": Bad("a.csv", labelled(b"1,nan,0\n"), "NaN"),
     "infinite in a table": Bad("a.csv", labelled(b"inf,1,0\n"), "column 'a'"),
@@ -304,7 +305,7 @@ HOSTILE: dict[str, Bad] = {
     "NaN in Parquet": Bad("a.parquet", table(a=FLOATS, b=[1.0] * 19 + [np.nan]), "row 19"),
     "missing label in Parquet": Bad("a.parquet", table(a=FLOATS, label=["x"] * 19 + [None]), "row 19"),
     "no rows in Parquet": Bad("a.parquet", table(a=pa.array([], pa.float32())), "no rows"),
-    "Parquet bomb": Bad("a.parquet", table(a=np.zeros(100_000)), "limit_mb", SMALL),
+    "Parquet bomb": Bad("a.parquet", table(a=np.zeros(100_000)), "the numbers would take", SMALL),
     "two Parquet columns of one name": Bad("a.parquet", twice, "called 'a'"),
     # IDX
     "wrong magic": Bad(IMAGES, content(b"\x12\x34\x08\x03" + b"\0" * 50), "magic"),
@@ -323,7 +324,8 @@ HOSTILE: dict[str, Bad] = {
     "transparent": Bad("a", folder(images(picture("RGBA"))), "RGBA"),
     "sixteen bits": Bad("a", folder(images(picture("I;16"))), "bits"),
     "film": Bad("a", folder(images(film())), "frames"),
-    "vast image": Bad("a.zip", content(zipped(images(vast()))), "pixels"),
+    "vast image": Bad("a.zip", content(zipped(images(vast(100_000)))), "pixels"),
+    "large image": Bad("a.zip", content(zipped(images(vast(8_000)))), "pixels"),
     "empty image": Bad("a", folder(images(b"")), "empty"),
     "no images": Bad("a", folder({"notes.txt": b"x"}), "no images"),
     "text among images": Bad("a", folder(images() | {"a/notes.txt": b"x"}), "notes.txt"),

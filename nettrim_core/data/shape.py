@@ -63,8 +63,7 @@ def _affine(rows: Tensor, how: str) -> tuple[Tensor, Tensor]:
     axes = [0] if how == "feature" else [0, *range(2, rows.ndim)]
     exact = rows.double()
     mean, deviation = exact.mean(axes, keepdim=True)[0], exact.std(axes, correction=0, keepdim=True)[0]
-    same = exact.amin(axes, keepdim=True)[0] == exact.amax(axes, keepdim=True)[0]
-    return mean.float(), _or_one(torch.where(same, 0.0, deviation)).float()
+    return mean.float(), _or_one(deviation).float()
 
 
 def _or_one(scale: Tensor) -> Tensor:
