@@ -212,6 +212,15 @@ def test_weights_that_two_layers_share_are_written(inputs: Tensor, tmp_path: Pat
     assert "two of its layers share their weights" in checks[-1]
 
 
+def test_types_that_numpy_does_not_have(mlp: Pruned, tmp_path: Path) -> None:
+    model = copy.deepcopy(mlp[0]).bfloat16()
+    weights = [name for name in FORMATS if name not in ("compact", "onnx")]
+    export(model, mlp[1], tmp_path, weights, inputs=mlp[2].bfloat16())
+    assert load_smaller(tmp_path / "smaller.safetensors").fc1.weight.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"a compact file cannot hold these weights .* choose safetensors"):
+        export(model, mlp[1], tmp_path, ["compact"])
+
+
 @pytest.mark.parametrize(
     ("formats", "message"),
     [
