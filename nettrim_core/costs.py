@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nettrim_core.capture import probe
 from nettrim_core.dense import checked_inputs
-from nettrim_core.formats.bitmask import compact
+from nettrim_core.formats.compact import compact_state
 from nettrim_core.formats.csr import compressed_rows
 from nettrim_core.formats.format import own_copy, state_of
 from nettrim_core.layers import is_layer
@@ -102,9 +102,10 @@ def costs(model: nn.Module, inputs: Tensor, batch: int = 1, *, repeats: int = 15
     rows = inputs[torch.arange(batch) % len(inputs)]
     times = _medians([dense] if sparse is None else [dense, sparse], rows, repeats)
     linear = [module.weight for module in dense.modules() if isinstance(module, nn.Linear)]
-    data = save(state_of(dense))
+    state = state_of(dense)
+    data = save(state)
     return Costs(
-        len(data), len(zlib.compress(data)), len(compact({k: v.numpy() for k, v in state_of(dense).items()})),
+        len(data), len(zlib.compress(data)), len(compact_state(state)),
         adds, left, times[0], times[1] if sparse is not None else None, batch, torch.get_num_threads(), repeats,
         sum(int((w == 0).sum()) for w in linear) / sum(w.numel() for w in linear) if linear else 0.0,
     )  # fmt: skip

@@ -151,6 +151,19 @@ HOSTILE = {
     "bits beyond": (file_of([entry(kept=1)], b"\x01" + GOOD[:4]), "bits of 'w': 1 are set, within its size or beyond"),
     "bool of 2": (file_of([entry(dtype="bool")], b"\x00\x01\x02\x00"), "a bool that is neither 0 nor 1"),
 }
+
+
+def raw(header: Any, stream: bytes) -> bytes:
+    """The same with the bytes of the stream themselves."""
+    front = file_of(header)[12 : -len(zlib.compress(b""))] + stream
+    return b"NETTRIM1" + struct.pack("<I", zlib.crc32(front)) + front
+
+
+HOSTILE |= {
+    "behind the stream": (raw([entry()], zlib.compress(GOOD) + b"x"), "more, fewer, or no end"),
+    "no end": (raw([entry()], zlib.compress(GOOD)[:-2]), "more, fewer, or no end"),
+    "no stream": (raw([entry()], b"\x00" + GOOD), "after the header: no zlib stream"),
+}
 _plain = file_of([entry()], GOOD)
 HOSTILE |= {
     "cut": (_plain[:-3], "bytes 8 to 11: the checksum is not that of the file"),

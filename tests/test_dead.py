@@ -233,6 +233,14 @@ def test_inputs_of_a_convolution_or_of_sequences_stay_and_are_counted() -> None:
     assert widths(shrinking) == {"0": (0, 0), "2": (0, 0)}
 
 
+def test_a_layer_without_any_weight_keeps_one_input() -> None:
+    model = seeded(nn.Sequential(nn.Linear(4, 3)))
+    with torch.no_grad():
+        model[0].weight.zero_()
+    _, shrinking = shrunk(model, batch(4))
+    assert [layer.inputs_gone for layer in shrinking.layers] == [3]
+
+
 def test_a_network_that_cannot_shrink_says_why() -> None:
     inputs = batch(10)
     full = seeded(small_mlp())

@@ -6,7 +6,6 @@ import copy
 import functools
 import logging
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +29,9 @@ from nettrim_core import (
     masks_of,
     prune,
     prune_form,
+    without_dead,
 )
+from nettrim_core.formats import source
 from nettrim_core.formats.compare import tolerance
 from tests.conftest import small_cnn, small_mlp
 
@@ -146,10 +147,11 @@ def test_the_form_of_torch_prune_sets_what_a_mask_says(inputs: Tensor) -> None:
 
 @pytest.mark.parametrize("name", ["onnx", "pt2"])
 def test_whole_networks_compute_the_same(
-    network: Pruned, name: str, tmp_path: Path, capfd: pytest.CaptureFixture
+    network: Pruned, name: str, tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, check = written(network, name, tmp_path)
     assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert logging.root.manager.disable == logging.NOTSET
     model, report, inputs = network
     outputs = model(inputs).detach()
@@ -210,6 +212,15 @@ def test_weights_that_two_layers_share_are_written(inputs: Tensor, tmp_path: Pat
     assert "two of its layers share their weights" in checks[-1]
 
 
+def test_types_that_numpy_does_not_have(mlp: Pruned, tmp_path: Path) -> None:
+    model = copy.deepcopy(mlp[0]).bfloat16()
+    weights = [name for name in FORMATS if name not in ("compact", "onnx")]
+    export(model, mlp[1], tmp_path, weights, inputs=mlp[2].bfloat16())
+    assert load_smaller(tmp_path / "smaller.safetensors").fc1.weight.dtype == torch.bfloat16
+    with pytest.raises(ValueError, match=r"a compact file cannot hold these weights .* choose safetensors"):
+        export(model, mlp[1], tmp_path, ["compact"])
+
+
 @pytest.mark.parametrize(
     ("formats", "message"),
     [
@@ -260,47 +271,78 @@ def test_networks_that_a_format_cannot_hold_are_refused(
     assert capfd.readouterr() == ("", "")
 
 
-# A network with one weight moved a little, one zero filled, one zero more: what each file is tampered into
-def nudged(model: nn.Module) -> nn.Module:
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        weight = other.get_parameter("fc2.weight")
-        weight[tuple(weight.nonzero()[0])] *= 1.001
-    return other
+@torch.no_grad()
+def nudged(weight: Tensor) -> None:
+    place = tuple(weight.nonzero()[0])
+    weight[place] = torch.nextafter(weight[place], torch.tensor(9.0))
 
 
-def filled(model: nn.Module) -> nn.Module:
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        weight = other.get_parameter("fc2.weight")
-        weight[tuple((weight == 0).nonzero()[0])] = 1e-30
-    return other
+@torch.no_grad()
+def filled(weight: Tensor) -> None:
+    weight[tuple((weight == 0).nonzero()[0])] = 1e-30
 
 
-def emptied(model: nn.Module) -> nn.Module:
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        weight = other.get_parameter("fc2.weight")
-        weight[tuple(weight.nonzero()[0])] = 0
-    return other
+@torch.no_grad()
+def emptied(weight: Tensor) -> None:
+    weight[tuple(weight.nonzero()[0])] = 0
 
 
-@pytest.mark.parametrize("tamper", [nudged, filled, emptied])
+@torch.no_grad()
+def moved(weight: Tensor) -> None:
+    place = tuple(weight.nonzero()[0])
+    weight[tuple((weight == 0).nonzero()[0])] = weight[place].clone()
+    weight[place] = 0
+
+
+@pytest.mark.parametrize("tamper", [nudged, filled, emptied, moved])
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "report"])
 def test_a_file_of_another_network_is_refused(
-    name: str, tamper: Callable[[nn.Module], nn.Module], mlp: Pruned, tmp_path: Path
+    name: str, tamper: Callable[[Tensor], None], mlp: Pruned, tmp_path: Path
 ) -> None:
-    if name == "masks" and tamper is nudged:
-        pytest.skip("the same weights are left")
-    if name == "smaller" and tamper is filled:
-        pytest.skip("1e-30 is below any tolerance of outputs")
-    from nettrim_core.formats import source
-
+    if (name, tamper) in {("masks", nudged), ("smaller", nudged), ("smaller", filled)}:
+        pytest.skip("the same weights are left; less than any tolerance of outputs")
     model, report, inputs = mlp
-    entry = FORMATS[name]
-    entry.write(source(tamper(model), report, inputs), tmp_path / entry.file)
+    other, entry = copy.deepcopy(model), FORMATS[name]
+    tamper(other.get_parameter("fc2.weight"))
+    entry.write(source(other, report, inputs), tmp_path / entry.file)
     with pytest.raises(ValueError, match=rf"{entry.file}: .*(fc2|outputs)"):
         entry.check(source(model, report, inputs), tmp_path / entry.file)
+
+
+def test_masks_beside_the_right_weights_must_be_right_too(mlp: Pruned, tmp_path: Path) -> None:
+    path, _ = written(mlp, "torch_prune", tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["fc2.weight_mask"].fill_(1)
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"torch_prune\.pt: the mask of fc2\.weight differs"):
+        FORMATS["torch_prune"].check(source(*mlp), path)
+
+
+def test_zeros_that_a_sparse_file_stores_are_refused(mlp: Pruned, tmp_path: Path) -> None:
+    path, _ = written(mlp, "csr", tmp_path)
+    stored = torch.load(path, weights_only=True)
+    full = torch.ones(15, 20).to_sparse_csr()
+    rows = full.crow_indices(), full.col_indices()
+    stored["tensors"]["fc2.weight"] = torch.sparse_csr_tensor(*rows, mlp[0].fc2.weight.detach().flatten(), (15, 20))
+    torch.save(stored, path)
+    assert torch.equal(dense_state(path)["fc2.weight"], mlp[0].fc2.weight)
+    with pytest.raises(ValueError, match=r"fc2 has 300 stored weights; the report says"):
+        FORMATS["csr"].check(source(*mlp), path)
+
+
+def test_a_network_that_was_not_made_smaller_is_refused(
+    mlp: Pruned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mlp[0]
+    with torch.no_grad():
+        model.fc1.weight[0] = 0
+    made, path = source(*mlp), tmp_path / "smaller.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr("nettrim_core.formats.smaller.without_dead", lambda model, _: (model, None))
+        FORMATS["smaller"].write(made, path)
+    fewer = without_dead(model, mlp[2])[1].numbers
+    with pytest.raises(ValueError, match=rf"holds 599 numbers after loading; {fewer} were written"):
+        FORMATS["smaller"].check(made, path)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("report", "smaller")])
@@ -325,7 +367,9 @@ def test_damaged_files_are_refused_by_name(
         load(path)
 
 
-def test_masks_that_do_not_fit_their_shape_or_unpack_to_too_much_are_refused(tmp_path: Path) -> None:
+def test_masks_that_do_not_fit_their_shape_or_unpack_to_too_much_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "masks.npz"
     bits = np.zeros(3, np.uint8)
     for arrays in (
@@ -337,9 +381,8 @@ def test_masks_that_do_not_fit_their_shape_or_unpack_to_too_much_are_refused(tmp
         np.savez(path, **arrays)
         with pytest.raises(ValueError, match=r"masks\.npz: not a file of masks"):
             load_masks(path)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, file.open("w.npy", "w", force_zip64=True) as part:
-        for _ in range(1025):
-            part.write(bytes(2**20))
+    monkeypatch.setattr("nettrim_core.formats.packed_masks.LARGEST", 2000)
+    np.savez_compressed(path, **{"w": np.zeros(2001, np.uint8), "w.shape": np.array([16_008])})
     with pytest.raises(ValueError, match="unpacks to more than"):
         load_masks(path)
 

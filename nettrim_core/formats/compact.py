@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nettrim_core.formats import compare
 from nettrim_core.formats.bitmask import compact, load_compact
 from nettrim_core.formats.format import Format, Source
 
 
-def compact_bytes(source: Source) -> bytes:
-    """The file's content. Raises ValueError for weights of a type that numpy does not have."""
+def compact_state(state: Mapping[str, Tensor]) -> bytes:
+    """The content of model.compact. Raises ValueError for weights of a type that numpy does not have."""
     try:
-        return compact({key: value.numpy() for key, value in source.state.items()})
+        return compact({key: value.numpy() for key, value in state.items()})
     except TypeError as error:  # bfloat16 and the like
         raise ValueError(f"a compact file cannot hold these weights ({error}); choose safetensors") from error
 
 
 def _write(source: Source, path: Path) -> None:
-    path.write_bytes(compact_bytes(source))
+    path.write_bytes(compact_state(source.state))
 
 
 def _check(source: Source, path: Path) -> str:

@@ -29,7 +29,9 @@ def load_smaller(path: str | Path) -> nn.Module:
         with safe_open(path, "pt") as file:
             architecture = json.loads((file.metadata() or {})[KEY])
         model = build(architecture, str(path))
-        model.load_state_dict(load_file(path), strict=True)
+        state = load_file(path)
+        floats = [value.dtype for value in state.values() if value.is_floating_point()]
+        model.to(floats[0] if floats else None).load_state_dict(state, strict=True)
     except (SafetensorError, RuntimeError, OSError, KeyError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not a smaller network: {type(error).__name__}: {error}") from error
     return model.eval()
