@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from nettrim_core.blocks import Pick, Residual
@@ -81,6 +80,7 @@ _KNOWN = ", ".join([*LAYER_TYPES, *BLOCK_TYPES, CHAIN])
 
 
 Architecture = list[dict[str, Any]] | dict[str, Any]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def describe(model: nn.Module) -> Architecture:
@@ -199,22 +199,31 @@ def _built(layer: object, where: str) -> nn.Module:
 
 
 def restored(architecture: object, weights: Mapping[str, Tensor], where: str, source: str) -> nn.Module:
-    """The network of this architecture with these weights, in eval mode; floating point becomes float32.
+    """The network of this architecture with these weights, in eval mode. Nothing is allocated for what ``architecture``
+    says, only for what ``weights`` holds.
 
-    Nothing is allocated for what ``architecture`` says, only for what ``weights`` holds. where, source: what the
-    architecture and the weights are called in errors. Raises ValueError where they do not fit, or are not finite.
+    where, source: what the architecture and the weights are called in errors. Raises ValueError where they do not fit.
     """
     with torch.device("meta"):
         model = build(architecture, where)
+    try:
+        return filled(model, weights)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def filled(model: Model, weights: Mapping[str, Tensor]) -> Model:
+    """``model``, which may be on the meta device, with these tensors, in eval mode; floating point becomes float32.
+
+    Raises ValueError where they do not fit, or are not finite.
+    """
     tensors = {}
     for name, value in weights.items():
-        if value.is_floating_point():
-            value = value.float()
-            if not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{source}: {name} contains NaN or infinite values: train the network again")
-        tensors[name] = value
+        tensors[name] = value.float().contiguous() if value.is_floating_point() else value
+        if not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{name} contains NaN or infinite values: train the network again")
     try:
         model.load_state_dict(tensors, strict=True, assign=True)
-    except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{source}: weights do not fit the architecture: {error}") from error
+    except RuntimeError as error:
+        raise ValueError(f"weights do not fit the architecture: {error}") from error
     return model.eval()

@@ -63,7 +63,7 @@ class Costs(Plain):
             f"{self.sparse_ms:.3g} ms with sparse Linear layers, {self.zeros:.0%} of whose weights are zero"
         )
         verdict = "so zeros save time here" if self.saves_time else "so zeros save no time here"
-        return f"{size} {here}: {verdict}. On a CPU they begin to in large layers with about 90 % zeros or more."
+        return f"{size} {here}: {verdict}. That depends on the layers, the machine and the samples at a time."
 
     @property
     def saves_time(self) -> bool:

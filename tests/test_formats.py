@@ -294,13 +294,20 @@ def moved(weight: Tensor) -> None:
     weight[place] = 0
 
 
-@pytest.mark.parametrize("tamper", [nudged, filled, emptied, moved])
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "report"])
+# masks do not hold weights, and what the smaller network computes is compared within a tolerance
+UNSEEN = {("masks", nudged), ("smaller", nudged), ("smaller", filled)}
+TAMPERED = [
+    pytest.param(name, tamper, id=f"{name}-{tamper.__name__}")
+    for name in FORMATS
+    for tamper in (nudged, filled, emptied, moved)
+    if name != "report" and (name, tamper) not in UNSEEN
+]
+
+
+@pytest.mark.parametrize(("name", "tamper"), TAMPERED)
 def test_a_file_of_another_network_is_refused(
     name: str, tamper: Callable[[Tensor], None], mlp: Pruned, tmp_path: Path
 ) -> None:
-    if (name, tamper) in {("masks", nudged), ("smaller", nudged), ("smaller", filled)}:
-        pytest.skip("the same weights are left; less than any tolerance of outputs")
     model, report, inputs = mlp
     other, entry = copy.deepcopy(model), FORMATS[name]
     tamper(other.get_parameter("fc2.weight"))

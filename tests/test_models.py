@@ -145,6 +145,11 @@ SPOILED: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "short weights": (lambda name, data: data[:40] if name.endswith("weight_0") else data, "holds 10 numbers"),
     "vast shape": (replaced("weights_config.json", b'"as_int": 20', b'"as_int": 99999999999'), "holds 200 numbers"),
     "negative": (replaced("weights_config.json", b'"as_int": 10', b'"as_int": -10'), "numbers for it"),
+    "not finite": (
+        lambda name, data: b"\x00\x00\xc0\x7f" * (len(data) // 4) if name.endswith("weight_0") else data,
+        "contains NaN",
+    ),
+    "no weight": (replaced("model.json", b'"name": "weight"', b'"name": "mass"'), "has no weight"),
     "no graph": (lambda name, data: None if name.endswith("model.json") else data, "has no models/model.json"),
     "not JSON": (lambda name, data: data[:-9] if name.endswith("model.json") else data, "not laid out"),
     "operation": (replaced("model.json", b"aten.relu.default", b"aten.erfinv.default"), "aten.erfinv.default (relu"),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nettrim_core.formats import compare
 from nettrim_core.formats.format import Format, Source
-from nettrim_core.formats.quiet import first_line, quiet
+from nettrim_core.formats.quiet import following, quiet
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 
@@ -30,18 +30,13 @@ def _write(source: Source, path: Path) -> None:
     with quiet():
         for name in NEEDED:
             _needed(name)
-        example = torch.cat([source.rows[:1]] * 2)  # a batch of one would be taken for the only size there is
-        try:
-            # not optimized: the weights keep their names and values, and engines fold what they like themselves
-            torch.onnx.export(
-                source.model, (example,), path, dynamo=True, optimize=False, verbose=False, external_data=False,
-                input_names=["input"], output_names=["output"], dynamic_shapes=({0: torch.export.Dim("batch")},),
-            )  # fmt: skip
-        except Exception as error:  # tracing runs the model's own code, which may raise anything
-            raise ValueError(
-                f"{path}: torch.onnx cannot follow this network ({first_line(error)}); choose a format of weights, "
-                "such as safetensors"
-            ) from error
+    example = torch.cat([source.rows[:1]] * 2)  # a batch of one would be taken for the only size there is
+    with following("torch.onnx", path):
+        # not optimized: the weights keep their names and values, and engines fold what they like themselves
+        torch.onnx.export(
+            source.model, (example,), path, dynamo=True, optimize=False, verbose=False, external_data=False,
+            input_names=["input"], output_names=["output"], dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )  # fmt: skip
 
 
 def _check(source: Source, path: Path) -> str:

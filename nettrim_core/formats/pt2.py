@@ -8,20 +8,14 @@ import torch
 
 from nettrim_core.formats import compare
 from nettrim_core.formats.format import Format, Source
-from nettrim_core.formats.quiet import first_line, quiet
+from nettrim_core.formats.quiet import following, quiet
 
 
 def _write(source: Source, path: Path) -> None:
     example = torch.cat([source.rows[:1]] * 2)  # a batch of one would be taken for the only size there is
-    try:
-        with quiet():
-            batch = {0: torch.export.Dim("batch")}
-            torch.export.save(torch.export.export(source.model, (example,), dynamic_shapes=(batch,)), path)
-    except Exception as error:  # tracing runs the model's own code, which may raise anything
-        raise ValueError(
-            f"{path}: torch.export cannot follow this network ({first_line(error)}); choose a format of weights, such "
-            "as safetensors"
-        ) from error
+    with following("torch.export", path):
+        batch = {0: torch.export.Dim("batch")}
+        torch.export.save(torch.export.export(source.model, (example,), dynamic_shapes=(batch,)), path)
 
 
 def _check(source: Source, path: Path) -> str:

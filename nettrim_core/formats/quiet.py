@@ -7,6 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -22,7 +23,20 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def first_line(error: Exception) -> str:
+@contextlib.contextmanager
+def following(tool: str, path: Path) -> Iterator[None]:
+    """Meanwhile ``tool`` follows the computation of a network, quietly, to write ``path``; ValueError if it cannot."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:  # tracing runs the model's own code, which may raise anything
+        raise ValueError(
+            f"{path}: {tool} cannot follow this network ({_first_line(error)}); choose a format of weights, such as "
+            "safetensors"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
     """An exporter's error, of which the rest is pages of graphs."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

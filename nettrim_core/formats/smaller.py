@@ -40,7 +40,7 @@ def load_smaller(path: str | Path) -> nn.Module:
 def _write(source: Source, path: Path) -> None:
     small, _ = without_dead(source.model, source.rows[:1])
     if not isinstance(small, nn.Sequential):
-        raise ValueError(f"{path}: only a chain, nn.Sequential, can be written down; this is a {type(small).__name__}")
+        raise ValueError(f"{path}: only a chain, nn.Sequential, can be made smaller; this is a {type(small).__name__}")
     architecture = json.dumps(describe(small))
     save_file(state_of(small), path, {KEY: architecture})
 

@@ -36,7 +36,8 @@ def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
 
 def _is_program(path: Path) -> bool:
     """Is this an archive of torch.export, whatever its name?"""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("models/model.json") for name in archive.namelist())
+    except pt2.DAMAGED:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("models/model.json") for name in archive.namelist())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nettrim_core.architecture import restored
+from nettrim_core.architecture import describe, restored
 from nettrim_core.bundle import network_of, sample_names
 from nettrim_core.models.wiring import Wiring
 from nettrim_core.wired import INPUT, Wired
@@ -29,10 +28,9 @@ def read(path: Path, architecture: object = None) -> nn.Module:
     for name in sample_names():
         model = network_of(name)
         if {key: value.shape for key, value in model.state_dict().items()} == shapes:
-            model.load_state_dict(weights)
-            return _checked(model, path)
+            return restored(describe(model), weights, name, str(path))
     try:
-        return _checked(perceptron(weights), path)
+        return perceptron(weights)
     except ValueError as error:
         raise ValueError(
             f"{path}: weights alone do not say how they are joined, and these are neither those of a sample model nor "
@@ -88,14 +86,3 @@ def perceptron(weights: dict[str, Tensor]) -> Wired:
 def _natural(name: str) -> list[tuple[int, str]]:
     """fc2 before fc10."""
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name)]
-
-
-def _checked(model: nn.Module, path: Path) -> nn.Module:
-    bad = _not_finite(model.state_dict().items())
-    if bad:
-        raise ValueError(f"{path}: {bad} contains NaN or infinite values: train the network again")
-    return model.eval()
-
-
-def _not_finite(items: Iterable[tuple[str, Tensor]]) -> str:
-    return next((name for name, value in items if not bool(torch.isfinite(value).all())), "")

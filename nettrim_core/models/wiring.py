@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nettrim_core.architecture import LAYER_TYPES
+from nettrim_core.architecture import LAYER_TYPES, filled
 from nettrim_core.wired import INPUT, OPERATIONS, Step, Wired
 
 BATCHES = (2, 3)  # what is alike for both does not depend on the batch
@@ -84,13 +84,13 @@ class Wiring:
         return one, other
 
     def done(self, output: str) -> Wired:
-        """The network, in eval mode. Raises ValueError if its output is not one row a sample."""
+        """The network, in eval mode, float32. Raises ValueError if its output is not one row a sample, or a weight is
+        not finite."""
         for batch, shape in zip(BATCHES, self.shapes(output), strict=True):
             if shape[:1] != (batch,):
                 raise ValueError(f"the output has the shape {tuple(shape)} for {batch} samples: a row each is needed")
         made = Wired(self.layers, {p: v.to("meta") for p, v in self.tensors.items()}, self.steps, output)
-        made.load_state_dict({name: _float(value) for name, value in self.weights.items()}, strict=True, assign=True)
-        return made.eval()
+        return filled(made, self.weights)
 
     def free(self, wished: str) -> str:
         """A path for a layer: the one wished for, as far as it can be had."""
@@ -120,7 +120,3 @@ class Wiring:
             raise ValueError(f"{step.name}: a {what} does not take {shapes}: {str(error).splitlines()[0]}") from error
         self.steps.append(step)
         return step.name
-
-
-def _float(value: Tensor) -> Tensor:
-    return value.float().contiguous() if value.is_floating_point() else value
