@@ -36,7 +36,7 @@ def main() -> None:
         bundle.model, inputs, [METHODS[n] for n in names], sorted(GAINS, reverse=True), test=bundle.validation
     ):
         reports[name, epsilon] = report
-    print(f"{machine()}; {SAMPLES} calibration samples; accuracy on {len(bundle.validation[1])} validation rows.\n")
+    print(f"{machine()}; {SAMPLES} calibration samples; accuracy on {len(bundle.validation[0])} validation rows.\n")
     print("Each entry: zeros / accuracy / seconds. The first point (0.7) includes the set-up of the whole path.\n")
     print(f"| epsilon | {' | '.join(names)} | Net-Trim's worst gap | worst violation | layers certified |")
     print("|" + "---|" * (len(names) + 4))

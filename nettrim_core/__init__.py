@@ -30,9 +30,9 @@ from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTr
 from nettrim_core.models import load_model
 from nettrim_core.one_layer import layer_problem, prune_layer
 from nettrim_core.outliers import outliers
+from nettrim_core.plan import EPSILONS, coarse_to_fine
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
-from nettrim_core.recipe import EPSILONS, coarse_to_fine
 from nettrim_core.reference import reference
 from nettrim_core.refit_masks import refit_masks
 from nettrim_core.removals import removals

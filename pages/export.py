@@ -49,7 +49,7 @@ def show() -> None:
 
 def show_answer(choice: Choice, method: str) -> None:
     settings = dataclasses.asdict(choice.solving(method))
-    request = {"task": "files", "recipe": choice.recipe().to_dict(), "method": method, "settings": settings}
+    request = {"task": "files", "plan": choice.plan().to_dict(), "method": method, "settings": settings}
     errand = work.asked(request)
     if errand is not None and errand.done:
         show_files(errand.answers[-1], choice, method)

@@ -11,7 +11,7 @@ import numpy as np
 from nettrim_core.figures import lessons as figures
 from nettrim_core.figures.lessons import Line
 from nettrim_core.figures.style import look_of
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.plan import EPSILONS
 from nettrim_core.record import Point
 from pages.axes import X_AXES, Y_AXES, kilobytes, percent
 from pages.lessons_numbers import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.plan import EPSILONS
 from pages.curves import grid_of, stops_of
 from pages.state import Choice
 from pages.store import facts_of
@@ -29,7 +29,7 @@ def changed(settings: Any, always: str = "") -> str:
 
 
 def cascade_source(choice: Choice) -> str:
-    rules = choice.recipe().cascade
+    rules = choice.plan().cascade
     if rules is None:
         return "False"
     if rules == Cascade():
@@ -39,7 +39,7 @@ def cascade_source(choice: Choice) -> str:
 
 def options(choice: Choice, rows: str) -> str:
     """The arguments that prune and sweep share."""
-    scale = dict(choice.recipe().scale)
+    scale = dict(choice.plan().scale)
     said = f"cascade={cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
     return said + (f" scale={scale!r}," if scale else "")
 

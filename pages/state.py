@@ -12,9 +12,9 @@ from typing import Any, Literal
 from nettrim_core.cascade import Cascade
 from nettrim_core.finetune import Training
 from nettrim_core.methods import METHODS
+from nettrim_core.plan import EPSILONS, PATCHES, SAMPLES, Plan, method_from
 from nettrim_core.problem import Method, Settings, check_setting, legal_values, setting, settings_of
 from nettrim_core.problem import choice as one_of
-from nettrim_core.recipe import EPSILONS, PATCHES, SAMPLES, Recipe, method_from
 from nettrim_core.shares import RULES
 
 EPSILON_RANGE = (0.001, 0.999)
@@ -154,11 +154,11 @@ class Choice:
         """The settings of one owner that is no method: ``View``, ``Cascade``, ``Goal``, ``Training``, ..."""
         return OWNERS[owner](**self._settings_of(owner))
 
-    def recipe(self) -> Recipe:
+    def plan(self) -> Plan:
         rules = self.of("cascade") if self.mode == "cascade" else None
         factors = ((name, self.settings.get(f"scale.{name}", 1.0)) for name in self.layers)
         scale = tuple((name, factor) for name, factor in factors if factor != 1)
-        return Recipe(self.model, self.layers, rules, self.n, self.seed, self.patches, scale)
+        return Plan(self.model, self.layers, rules, self.n, self.seed, self.patches, scale)
 
     def method(self, name: str) -> Method:
         """The method with this choice's settings; its epsilon is not set."""

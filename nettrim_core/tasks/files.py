@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from nettrim_core.export import export
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.prune import prune
-from nettrim_core.recipe import Recipe, method_from
 from nettrim_core.workbench import Workbench
 
 
 def files(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "method", "settings"}`` -> ``{"files": {name: base64}, "checks": [...]}``: solved from scratch,
+    """``{"plan", "method", "settings"}`` -> ``{"files": {name: base64}, "checks": [...]}``: solved from scratch,
     judged on the test rows, written, and loaded again."""
-    recipe = Recipe.from_dict(request["recipe"])
-    bundle = bench.bundle(recipe.bundle)
+    plan = Plan.from_dict(request["plan"])
+    bundle = bench.bundle(plan.bundle)
     method = method_from(request["method"], request["settings"])
-    inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
+    inputs = bundle.calibration_sample(plan.samples, plan.seed)
     pruned, report = prune(
-        bundle.model, inputs, method, list(recipe.layers), recipe.cascade or False, bundle.test,
-        seed=recipe.seed, max_patches=recipe.patches, scale=dict(recipe.scale),
+        bundle.model, inputs, method, list(plan.layers), plan.cascade or False, bundle.test,
+        seed=plan.seed, max_patches=plan.patches, scale=dict(plan.scale),
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         checks = export(pruned, report, folder)

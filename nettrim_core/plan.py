@@ -1,4 +1,4 @@
-"""A recipe: the plain data that fixes a sweep's results. Pages, workers and stored files speak of results by it."""
+"""A plan: the plain data that fixes a sweep's results. Pages, workers and stored files speak of results by it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATCHES = 2000  # of a convolution, likewise
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Plan:
     """bundle: a sample's name or a path; layers: which to prune; cascade: its rules, None for parallel;
     samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution;
     scale: (layer, factor on epsilon) of the layers whose factor is not 1."""
@@ -37,7 +37,7 @@ class Recipe:
     scale: tuple[tuple[str, float], ...] = ()
 
     def key(self) -> str:
-        """Canonical text: equal recipes have equal keys."""
+        """Canonical text: equal plans have equal keys."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,14 +53,14 @@ class Recipe:
         return json.dumps([self.samples, self.seed, self.patches])
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
         cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
         samples, seed, patches = (int(data[name]) for name in ("samples", "seed", "patches"))
         scale = tuple((str(name), float(factor)) for name, factor in data.get("scale", ()))
         return cls(str(data["bundle"]), tuple(data["layers"]), cascade, samples, seed, patches, scale)
 
     def network(self, bundle: Bundle) -> Network:
-        """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""
+        """The bundle's network on this plan's calibration inputs, judged on the validation rows."""
         inputs = bundle.calibration_sample(self.samples, self.seed)
         return Network(
             bundle.model, inputs, list(self.layers), bundle.validation,
