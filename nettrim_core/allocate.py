@@ -54,6 +54,20 @@ class MultiplyAdds(Settings):
 
 
 Wanted = float | AccuracyDrop | MultiplyAdds
+TARGETS: dict[str, Callable[[float], Wanted]] = {"sparsity": float, "left": MultiplyAdds, "drop": AccuracyDrop}
+
+
+def target_to(target: Wanted) -> dict[str, float]:
+    """A target as plain data: ``{"sparsity": 0.9}``, ``{"left": 0.1}`` or ``{"drop": 0.01}``."""
+    return {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target)
+
+
+def target_of(data: Mapping[str, float]) -> Wanted:
+    """The target that :func:`target_to` wrote down; ValueError for anything else."""
+    if len(data) != 1 or not set(data) <= set(TARGETS):
+        raise ValueError(f"a target is one of {', '.join(TARGETS)}; got {', '.join(data) or 'none'}")
+    ((name, value),) = data.items()
+    return TARGETS[name](value)
 
 
 def allocate(
@@ -312,7 +326,7 @@ class Budget:
             shares.append(share)
         return Allocation(
             rule,
-            {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target),
+            target_to(target),
             "multiply-add" if isinstance(target, MultiplyAdds) else "weight",
             self.judge[0] if rule == "hull" else None,
             shares,

@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
+from nettrim_core.data.rows import Data
 from nettrim_core.rows import Rows
 
 SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
@@ -51,6 +52,12 @@ class Bundle:
     test: Rows
     card: str = ""
     classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: nn.Module, data: Data, name: str = "", title: str = "") -> Bundle:
+        """A network and a user's data, which :func:`nettrim_core.fits` finds to go together."""
+        named = name or data.name
+        return cls(named, title or named, model, data.train, data.validation, data.test, classes=data.classes)
 
     @property
     def calibration(self) -> Tensor:

@@ -3,7 +3,6 @@ begins."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle
 from nettrim_core.capture import anatomy, sizes_of
+from nettrim_core.environment import cores
 from nettrim_core.methods import METHODS, NetTrim
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, decision_regions, load_points, point_key
@@ -42,7 +42,7 @@ def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
     """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
     bundle = bundle_of(name)
     sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, patches)
-    return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
+    return {layer: NetTrim().memory(size, cores()) for layer, size in sizes.items()}
 
 
 @lru_cache(maxsize=8)

@@ -43,6 +43,8 @@ KNOW_NETWORKS = {
     "torch_prune",
     "smaller",
     "links",
+    "carry_out",
+    "made",
     "dead",
     "costs",
     "record",

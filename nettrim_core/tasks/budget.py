@@ -6,19 +6,11 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds, Offer, Wanted
+from nettrim_core.allocate import Budget, Offer, target_of
 from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import finite
 from nettrim_core.sensitivity import SPARSITIES
 from nettrim_core.workbench import Workbench
-
-TARGETS = {"sparsity": float, "left": MultiplyAdds, "drop": AccuracyDrop}
-
-
-def target_of(data: dict[str, float]) -> Wanted:
-    """The target that an allocation's report names: ``{"sparsity": 0.9}``, ``{"left": 0.1}`` or ``{"drop": 0.01}``."""
-    ((name, value),) = data.items()
-    return TARGETS[name](value)
 
 
 def budget(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:

@@ -45,11 +45,9 @@ def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
     2, ..., in place of ``"method"``; a round's report is of pruning what the round before left."""
     plan, how = Plan.from_dict(request["plan"]), Training(**request["training"])
     bundle, method = bench.bundle(plan.bundle), method_from(request["method"], request["settings"])
-    inputs = bundle.calibration_sample(plan.samples, plan.seed)
     steps = prune_rounds(
-        bundle.model, inputs, method, request["targets"], bundle.train, bundle.validation, how,
-        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation, seed=plan.seed,
-        max_patches=plan.patches,
+        bundle.model, plan.inputs(bundle), method, request["targets"], bundle.train, bundle.validation, how,
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation, **plan.options(),
     )  # fmt: skip
     model, masks = bundle.model, {}
     for step in steps:
