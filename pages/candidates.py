@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.plan import Plan
-from pages.state import METHOD_TITLES, MODES, Choice, setting_field
+from pages.state import MODES, Choice, setting_field
 
 MOST = 6  # candidates side by side
 MOST_PINS = 4

@@ -9,11 +9,12 @@ import streamlit as st
 
 from nettrim_core.figures.curve import Curve, Scale, curve
 from nettrim_core.jobs import Status
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.record import Point
 from pages import curves, frame, matching, session, store, words, work
 from pages import words_my_page as said
 from pages.axes import X_AXES, Y_AXES
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 
 @dataclass(frozen=True, eq=False)

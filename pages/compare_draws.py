@@ -10,6 +10,7 @@ import streamlit as st
 from nettrim_core.figures import compare as figures
 from nettrim_core.figures.style import look_of
 from nettrim_core.jobs import Status
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point
 from nettrim_core.report import Report
@@ -17,7 +18,7 @@ from nettrim_core.seeds import Spread, spread
 from pages import curves, frame, snippets_compare, store, work
 from pages import words_compare as words
 from pages.axes import X_AXES, Y_AXES
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 SEEDS = range(5)
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from nettrim_core.bundle import Bundle
-from nettrim_core.methods import METHODS
+from nettrim_core.methods import METHOD_TITLES, METHODS
 from nettrim_core.record import REGION_SIDE, Point
 from pages import curves, frames, store, words
 from pages.axes import X_AXES, Y_AXES, Axis, known, percent
 from pages.blobs import BLOBS
 from pages.curves import Stop
 from pages.matching import Place
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 FELT = 0.0025  # a loss of accuracy worth looking at
 LEAD_IN = 0.12  # zeros shown before the first such loss

@@ -8,6 +8,7 @@ from typing import Any
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import EPSILONS
+from nettrim_core.recipes.script import changed, expression
 from pages.curves import grid_of, stops_of
 from pages.state import Choice
 from pages.store import facts_of
@@ -18,14 +19,7 @@ def method_source(choice: Choice, name: str, epsilon: float | None = None) -> st
     method: Any = choice.method(name)
     if epsilon is not None:
         method = dataclasses.replace(method, epsilon=epsilon)
-    return f"{type(method).__name__}({changed(method, always='' if epsilon is None else 'epsilon')})"
-
-
-def changed(settings: Any, always: str = "") -> str:
-    """The arguments that are not at their default, and the one that is always said, which comes first."""
-    said = [f for f in dataclasses.fields(settings) if f.name == always or getattr(settings, f.name) != f.default]
-    said.sort(key=lambda f: f.name != always)
-    return ", ".join(f"{f.name}={getattr(settings, f.name)!r}" for f in said)
+    return expression(method, () if epsilon is None else ("epsilon",))
 
 
 def cascade_source(choice: Choice) -> str:

@@ -30,20 +30,6 @@ HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options",
 
 _FIGURES = ("accuracy", "drop", "discrepancy", "bound", "l1", "nonzeros", "bytes", "seconds")
 
-METHOD_TITLES = {
-    "nettrim": "Net-Trim",
-    "nettrim_refit": "Net-Trim + refit",
-    "lobs": "L-OBS",
-    "exactobs": "Exact OBS",
-    "magnitude": "Magnitude",
-    "magnitude_refit": "Magnitude + refit",
-    "magnitude_global": "Magnitude, global",
-    "lobs_sweeps": "L-OBS, swept",
-    "wanda": "Wanda",
-    "sparsegpt": "SparseGPT",
-    "alps": "ALPS",
-}
-
 
 @dataclass(frozen=True)
 class Facts:

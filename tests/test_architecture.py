@@ -44,6 +44,7 @@ KNOW_NETWORKS = {
     "smaller",
     "links",
     "carry_out",
+    "state",
     "made",
     "dead",
     "costs",

@@ -28,12 +28,12 @@ from nettrim_core import (
     save_bundle,
 )
 from nettrim_core.data import DataOptions
-from nettrim_core.formats.format import own_copy, state_of
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan, method_from
 from nettrim_core.recipes.carry_out import carry_out
 from nettrim_core.recipes.recipe import Budgeted, Recipe
 from nettrim_core.recipes.replay import replay
+from nettrim_core.state import own_copy, state_of
 from tests.conftest import small_cnn
 
 LAYERS = ("fc2", "fc3")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core import environment
-from nettrim_core.formats.format import own_copy, state_of
 from nettrim_core.report import Plain, Report
+from nettrim_core.state import own_copy, state_of
 
 
 @dataclass(frozen=True)

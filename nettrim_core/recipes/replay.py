@@ -15,11 +15,11 @@ from torch import Tensor
 from nettrim_core.bundle import Bundle, load_bundle
 from nettrim_core.data.rows import load_data
 from nettrim_core.formats import FORMATS
-from nettrim_core.formats.format import own_copy, state_of
 from nettrim_core.models import load_model
 from nettrim_core.recipes.carry_out import Hear, Outcome, carry_out
 from nettrim_core.recipes.made import Made, differences, digest
 from nettrim_core.recipes.recipe import Recipe
+from nettrim_core.state import own_copy, state_of
 
 
 @dataclass(frozen=True, eq=False)
