@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
 from nettrim_core.data.rows import Data
+from nettrim_core.places import SAMPLE_MODELS
 from nettrim_core.rows import Rows
 
-SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
 SPLITS = ("train", "validation", "test")
 
 
