@@ -160,21 +160,6 @@ def sight(choice: Choice) -> str:
     )
 
 
-def exported(choice: Choice, name: str) -> str:
-    """The exported files."""
-    method = method_source(choice, name, choice.eps)
-    return (
-        imports(dataclasses.replace(choice, methods=(name,)), "export", "prune")
-        + setup(choice)
-        + "pruned, report = prune(\n"
-        f"    bundle.model, inputs, {method}, layers,\n"
-        f"    {options(choice, 'test')}\n"
-        ")\n"
-        'for check in export(pruned, report, "pruned"):\n'
-        "    print(check)\n"
-    )
-
-
 def loaded(choice: Choice) -> str:
     """How to load the exported weights in plain torch, without this project."""
     return (

@@ -82,6 +82,17 @@ class Rounds(Settings):
 
 
 @dataclass(frozen=True)
+class Takeout(Settings):
+    """What the Export page takes away."""
+
+    how: str = one_of(
+        "epsilon", "budget", "retrained", "rounds", help="pruned at epsilon, by the Budget page's budget, retrained "
+        "after pruning, or in rounds, both as the Fine-tune page has them"
+    )  # fmt: skip
+    batch: int = setting(1, 1, 4096, help="samples at a time, for which the time of a pass is measured")
+
+
+@dataclass(frozen=True)
 class Lens(Settings):
     """What the Layer page looks at, beside the neuron."""
 
@@ -98,6 +109,7 @@ OWNERS: dict[str, Any] = {
     "train": Training,
     "rounds": Rounds,
     "lens": Lens,
+    "export": Takeout,
     **METHODS,
 }
 # of every layer, by "scale.fc1" and "lock.fc1"
@@ -204,7 +216,7 @@ class Choice:
         query = {
             "model": self.model,
             "layers": ",".join(self.layers),
-            "eps": f"{self.eps:g}",
+            "eps": str(self.eps),
             "methods": ",".join(self.methods),
             "mode": self.mode,
             "seed": str(self.seed),

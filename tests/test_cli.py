@@ -332,8 +332,8 @@ def test_as_a_program_stdout_is_one_document(tmp_path: Path) -> None:
     """A real process: nothing but JSON on stdout, whatever the libraries say; help without loading torch."""
     nettrim = Path(sys.executable).with_name("nettrim")
     done = subprocess.run(
-        [nettrim, "prune", "mnist1d_conv", "--method", "magnitude", "--samples", "50", "--out", tmp_path, "--formats", "all",
-         "--json"],
+        [nettrim, "prune", "mnist1d_conv", "--method", "magnitude", "--samples", "50", "--json", "--out", tmp_path,
+         "--formats", "all"],
         capture_output=True, text=True, check=True, timeout=300,
     )  # fmt: skip
     assert json.loads(done.stdout)["report"]["method"] == "magnitude"

@@ -155,7 +155,7 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
     app.button(key="prepare").click().run()
     run_until(app, "was loaded again with strict=True")
     assert "was loaded again with strict=True" in text(app)
-    assert len(app.get("download_button")) == 3  # weights, report and the notebook
+    assert len(app.get("download_button")) == 5  # weights, report, recipe, all of them, and the notebook
     assert any("test samples" in metric.label for metric in app.metric)
 
 
