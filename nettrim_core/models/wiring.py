@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nettrim_core.architecture import LAYER_TYPES, filled
 from nettrim_core.wired import INPUT, OPERATIONS, Step, Wired
 
+MOST_NUMBERS = 100_000_000  # of one sample's value: a few bytes of a file can ask for any number of them
 BATCHES = (2, 3)  # what is alike for both does not depend on the batch
 Shapes = tuple[torch.Size, torch.Size]
 
@@ -118,5 +119,9 @@ class Wiring:
             shapes = ", ".join(str(tuple(self.shapes(name)[0])) for name in step.takes)
             what = step.operation or type(self.layers[step.layer]).__name__
             raise ValueError(f"{step.name}: a {what} does not take {shapes}: {str(error).splitlines()[0]}") from error
+        if (numbers := self._values[step.name][0].numel()) > MOST_NUMBERS * BATCHES[0]:
+            raise ValueError(
+                f"{step.name}: a value of {numbers // BATCHES[0]:,} numbers a sample, over {MOST_NUMBERS:,}"
+            )
         self.steps.append(step)
         return step.name
