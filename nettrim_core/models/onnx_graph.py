@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,10 +47,8 @@ Value = Known | Compared | str  # a name is that of a value in the wiring
 
 
 class Graph:
-    """The operators that an output needs, and the network that is wired from them.
-
-    batch: the size of the batch that the file is written for, None for any.
-    """
+    """The operators that an output needs, and the network that is wired from them. shape: of the input; a batch of any
+    size is None."""
 
     def __init__(
         self,
@@ -61,8 +58,8 @@ class Graph:
         shape: Sequence[int | None],
         output: str,
     ) -> None:
-        self.nodes, self.output, self.batch = nodes, output, shape[0]
-        self.wiring = Wiring([int(size or 0) for size in shape[1:]])
+        self.nodes, self.output = nodes, output
+        self.wiring = Wiring([int(size or 0) for size in shape[1:]], shape[0])
         self.held = held
         self.values: dict[str, Value] = {name: Known((array, array), name) for name, array in held.items()}
         self.values[given] = INPUT
@@ -108,9 +105,9 @@ class Graph:
     def samples(self, node: Node) -> str:
         """The first input, which has the batch in front, as layers that look at the other dimensions need it."""
         name = self.value(node)
-        if self.place(name) not in (0, None):
+        if self.wiring.place(name) not in (0, None):
             raise ValueError(
-                f"dimension {self.place(name)} of what it takes is that of the batch, which must be the first"
+                f"dimension {self.wiring.place(name)} of what it takes is that of the batch, which must be the first"
             )
         return name
 
@@ -163,44 +160,23 @@ class Graph:
     def rank(self, name: str) -> int:
         return len(self.wiring.shapes(name)[0])
 
-    def place(self, name: str) -> int | None:
-        """The dimension of the batch; None where a value does not depend on it."""
-        one, other = self.wiring.shapes(name)
-        return next((i for i, (a, b) in enumerate(zip(one, other, strict=True)) if a != b), None)
-
     def axis(self, name: str, axis: int) -> int:
         """An axis counted from the front, which is not the batch's."""
         rank = self.rank(name)
         if not -rank <= axis < rank:
             raise ValueError(f"axis {axis} of a value with {rank} dimensions")
-        if axis % rank == self.place(name):
+        if axis % rank == self.wiring.place(name):
             raise ValueError(f"axis {axis} is that of the batch, so that samples would be mixed: work on other axes")
         return axis % rank
 
     def reshape(self, node: Node, name: str, shape: Known) -> str:
         """To a shape that may depend on the batch, or that is written for one size of the batch alone."""
-        allow_zero, (first, second) = bool(node.get("allowzero", 0)), (array.tolist() for array in shape.arrays)
-        place, shapes = self.place(name), self.wiring.shapes(name)
-        if self.batch is None or place is None or first != second:
-            shaped = [sizes(before, to, allow_zero) for before, to in zip(shapes, (first, second), strict=True)]
-        else:
-            shaped = self._without_batch(shapes, place, first, allow_zero)
+        allow_zero, targets = bool(node.get("allowzero", 0)), [array.tolist() for array in shape.arrays]
+        shapes = self.wiring.shapes(name)
+        if self.wiring.batch is not None and targets[0] == targets[1]:
+            shapes = [self.wiring.written(name)] * 2
+        shaped = [sizes(before, to, allow_zero) for before, to in zip(shapes, targets, strict=True)]
         return self.wiring.reshape(name, shaped, path_of(node))
-
-    def _without_batch(
-        self, shapes: Sequence[Sequence[int]], place: int, target: list[int], allow_zero: bool
-    ) -> list[list[int]]:
-        """The shapes for both sizes of the batch, from one for ``self.batch``: before the batch stay as many numbers as
-        were there."""
-        assert self.batch is not None
-        one, other = shapes
-        written = [a + (self.batch - BATCHES[0]) * (b - a) for a, b in zip(one, other, strict=True)]
-        full = sizes(written, target, allow_zero)
-        for at in range(len(full)):
-            scaled = [full[at] * shape[place] for shape in shapes]
-            if math.prod(full[:at]) == math.prod(written[:place]) and not any(n % written[place] for n in scaled):
-                return [[*full[:at], n // written[place], *full[at + 1 :]] for n in scaled]
-        raise ValueError(f"the batch is lost in the shape {tuple(full)}: export the network for any size of the batch")
 
     # what operators give
 
@@ -242,13 +218,14 @@ class Graph:
     ) -> str:  # fmt: skip
         """A layer, or a further call of one that has the same weights. names: of the values that its weights are."""
         given = [self.values[name] for name in names if name]
-        initializers = [value.name for value in given if isinstance(value, Known)]
+        initializers = [value.name for value in given if isinstance(value, Known) and value.name]
         held = {name: value for name, value in weights.items() if value is not None}
         key = f"{initializers} {kind} {arguments}"
         called = self._called.get(key)
-        if called and all(initializers) and initializers and self._holds(called, held):
+        if called and initializers and self._holds(called, held):
             return self.put(node, self.wiring.again(called, takes))
-        name = self.wiring.layer(path_of(node, *initializers), kind, takes, held, **arguments)
+        path = next(self.wiring.owners(initializers), path_of(node))
+        name = self.wiring.layer(path, kind, takes, held, **arguments)
         self._called[key] = self.wiring.steps[-1].layer
         return self.put(node, name)
 
@@ -260,12 +237,8 @@ class Graph:
 Reader = Callable[[Graph, Node], Any]
 
 
-def path_of(node: Node, *initializers: str) -> str:
-    """The path of a layer: of the first initializer that is called like a parameter of one, else the node's name."""
-    for name in initializers:
-        owner, _, last = name.rpartition(".")
-        if owner and last in ("weight", "bias"):
-            return owner
+def path_of(node: Node) -> str:
+    """The path of a layer by its node's name."""
     name = (node.name or node.outputs[0]).removeprefix("node_").strip("/")
     above, _, last = name.rpartition("/")
     return above if above and re.fullmatch(rf"{re.escape(node.kind)}(_\d+)?", last) else name

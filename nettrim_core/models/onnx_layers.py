@@ -89,7 +89,7 @@ def _batch_norm(g: Graph, n: Node) -> None:
     weights = {name: g.weight(n, i) for i, name in enumerate(("weight", "bias", "running_mean", "running_var"), 1)}
     assert weights["weight"] is not None
     g.layer(
-        n, _by_rank(g, takes, "BatchNorm"), takes, weights, n.inputs[1:2], num_features=len(weights["weight"]),
+        n, _by_rank(g, takes, "BatchNorm"), takes, weights, n.inputs[1:3], num_features=len(weights["weight"]),
         eps=short(n.get("epsilon", 1e-5)), momentum=round(1 - n.get("momentum", 0.9), 6),
     )  # fmt: skip
 
@@ -108,7 +108,7 @@ def _instance_norm(g: Graph, n: Node) -> None:
     if g.rank(takes) < 3:
         raise ValueError("an instance norm of a value without space")
     g.layer(
-        n, _by_rank(g, takes, "InstanceNorm"), takes, weights, n.inputs[1:2], num_features=len(weights["weight"]),
+        n, _by_rank(g, takes, "InstanceNorm"), takes, weights, n.inputs[1:3], num_features=len(weights["weight"]),
         eps=short(n.get("epsilon", 1e-5)), affine=True,
     )  # fmt: skip
 
@@ -218,7 +218,7 @@ def _prelu(g: Graph, n: Node) -> None:
         or list(slope.shape) == by_channel[-slope.dim() :] == by_channel
         or (list(slope.shape) == [channels] + [1] * (g.rank(takes) - 2))
     ):
-        g.layer(n, "PReLU", takes, {"weight": slope.reshape(-1)}, n.inputs[1:2], num_parameters=slope.numel())
+        g.layer(n, "PReLU", takes, {"weight": slope.reshape(-1)}, n.inputs[1:3], num_parameters=slope.numel())
         return
     above = g.wiring.call("clamp", takes, name=f"{n.outputs[0]}_above", low=0.0, high=None)
     below = g.wiring.call("clamp", takes, name=f"{n.outputs[0]}_below", low=None, high=0.0)

@@ -117,7 +117,7 @@ def _where(g: Graph, n: Node) -> None:
 def _flatten(g: Graph, n: Node) -> None:
     takes, axis = g.value(n), n.get("axis", 1)
     axis = axis + g.rank(takes) if axis < 0 else axis
-    if axis == 1 and g.place(takes) == 0:
+    if axis == 1 and g.wiring.place(takes) == 0:
         g.layer(n, "Flatten", takes, {})
         return
     shaped = [[math.prod(shape[:axis]), math.prod(shape[axis:])] for shape in g.wiring.shapes(takes)]
@@ -142,7 +142,7 @@ def _transpose(g: Graph, n: Node) -> None:
 def _squeeze(g: Graph, n: Node) -> None:
     value, axes = g.value(n), g.axes(n, 1)
     if axes is None:
-        batch = g.place(value) if g.batch == 1 else None  # which would go too
+        batch = g.wiring.place(value) if g.wiring.batch == 1 else None  # which would go too
         axes = [i for i, size in enumerate(g.wiring.shapes(value)[0]) if size == 1 or i == batch]
     g.put(n, value)
     for axis in sorted((g.axis(value, axis) for axis in axes), reverse=True):
@@ -212,7 +212,7 @@ def _slice(g: Graph, n: Node) -> None:
     for axis, start, end, step in cuts(g.rank(value), starts, ends, axes, steps):
         if step < 1:
             raise ValueError(f"a slice with the step {step} is not read: only forward ones are")
-        if axis == g.place(value) and start == 0 and step == 1 and end >= 2**31 - 1:
+        if axis == g.wiring.place(value) and start == 0 and step == 1 and end >= 2**31 - 1:
             continue  # all samples
         size = g.wiring.shapes(value)[0][g.axis(value, axis)]
         start, end, _ = slice(start, end).indices(size)

@@ -78,7 +78,7 @@ def _conv(g: Graph, n: Node) -> None:
     if before != after:
         takes, before = _pad(g, n, takes, before, after, 0.0), [0] * len(kernel)
     g.layer(
-        n, f"Conv{len(kernel)}d", takes, weights, n.inputs[1:2], in_channels=weight.shape[1] * groups,
+        n, f"Conv{len(kernel)}d", takes, weights, n.inputs[1:3], in_channels=weight.shape[1] * groups,
         out_channels=len(weight), kernel_size=tuple(kernel), stride=tuple(strides), padding=tuple(before),
         dilation=tuple(dilations), groups=groups, bias=weights["bias"] is not None,
     )  # fmt: skip
@@ -104,7 +104,7 @@ def _conv_transpose(g: Graph, n: Node) -> None:
     before, after = pads[: len(kernel)], pads[len(kernel) :]
     alike = before == after and min(before) >= 0
     value = g.layer(
-        n, f"ConvTranspose{len(kernel)}d", takes, weights, n.inputs[1:2], in_channels=len(weight),
+        n, f"ConvTranspose{len(kernel)}d", takes, weights, n.inputs[1:3], in_channels=len(weight),
         out_channels=weight.shape[1] * groups, kernel_size=tuple(kernel), stride=tuple(strides),
         padding=tuple(before if alike else [0] * len(kernel)), output_padding=tuple(extra),
         dilation=tuple(dilations), groups=groups, bias=weights["bias"] is not None,
