@@ -29,6 +29,7 @@ from nettrim_core.masks import apply_masks, masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
 from nettrim_core.models import load_model
 from nettrim_core.models.module import from_module
+from nettrim_core.models.scikit_learn import from_sklearn
 from nettrim_core.one_layer import layer_problem, prune_layer
 from nettrim_core.outliers import outliers
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
@@ -98,6 +99,7 @@ __all__ = [
     "finetune",
     "fits",
     "from_module",
+    "from_sklearn",
     "layer_neuron",
     "layer_problem",
     "layer_weights",
