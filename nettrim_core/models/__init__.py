@@ -15,7 +15,8 @@ def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
     """The network in a file or folder, in eval mode, float32, on the CPU. No code of the file is run.
 
     A bundle's folder or a sample model's name; a program of torch.export (.pt2); an ONNX file (.onnx); a state dict
-    (.safetensors, .pt, .pth) with its ``architecture``, as bundles write it down, where that cannot be recognised.
+    (.safetensors, .pt, .pth) with its ``architecture``, as bundles write it down or as the text of a
+    :func:`nettrim_core.layer_list`, where that cannot be recognised.
 
     Raises ValueError naming the file, the reason and what to do.
     """
