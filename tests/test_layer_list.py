@@ -228,6 +228,19 @@ def test_ten_layers_follow_nine() -> None:
         assert [name for name, _ in found.named_children()] == list(layers)
 
 
+def test_layers_that_only_an_order_tells_apart_are_told_by_one_alone(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(OrderedDict(inner=nn.Linear(4, 4), act=nn.ReLU(), final=nn.Linear(4, 4)))
+    text, rows = "input 4\nlinear 4\nrelu\nlinear 4", torch.randn(5, 4)
+    read = load_model(saved(model.state_dict(), tmp_path / "mine.pt"), architecture=text)
+    assert torch.equal(read(rows), model(rows))
+    path = saved(model.state_dict(), tmp_path / "mine.safetensors")  # which holds final before inner
+    with pytest.raises(ValueError, match="do not fit the architecture"):
+        load_model(path, architecture=text)
+    read = load_model(path, architecture="input 4\ninner: linear 4\nrelu\nfinal: linear 4")
+    assert torch.equal(read(rows), model(rows))
+
+
 def test_what_does_not_fit_stays_as_it_is_and_is_refused(tmp_path: Path) -> None:
     path = saved({"a.weight": torch.ones(3, 4), "a.bias": torch.ones(3)}, tmp_path / "one.safetensors")
     for text in ("input 4\nlinear 4", "input 4\nlinear 3 bias=no", "input 4\nlinear 3\nlinear 3"):

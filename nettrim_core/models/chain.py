@@ -32,12 +32,13 @@ def _free(chain: nn.Sequential, name: str, path: str) -> str:
     return name
 
 
-def renamed(architecture: Architecture, weights: Mapping[str, Tensor]) -> Architecture:
+def renamed(architecture: Architecture, weights: Mapping[str, Tensor], *, ordered: bool = True) -> Architecture:
     """The architecture of a chain with its layers called as the owners of ``weights``, where names differ and it can be
     told which is which; else as it is.
 
-    They are told by their shapes, which must follow each other alike in the order of the state dict, or of the names
-    with their numbers; or which name the owner of each layer, but for owners that only differ in numbers.
+    They are told by their shapes: these follow each other alike, where weights are ``ordered`` as the layers are (a
+    safetensors file has them by the alphabet); or they name the owner of each layer, but for owners that only differ in
+    their numbers.
     """
     with torch.device("meta"):
         model = build(architecture, "architecture")
@@ -49,7 +50,7 @@ def renamed(architecture: Architecture, weights: Mapping[str, Tensor]) -> Archit
     for key, shape in _shapes(weights).items():
         owner, _, name = key.rpartition(".")
         owned.setdefault(owner, {})[name] = shape
-    for owners in _orders(owned, wanted):
+    for owners in _orders(owned, wanted, ordered):
         if "" not in owned and [owned[owner] for owner in owners] == wanted:
             chain = nn.Sequential()
             for path, layer in _called(layers, owners):
@@ -58,12 +59,13 @@ def renamed(architecture: Architecture, weights: Mapping[str, Tensor]) -> Archit
     return architecture
 
 
-def _orders(owned: Mapping[str, dict[str, torch.Size]], wanted: Sequence[dict[str, torch.Size]]) -> Iterator[list[str]]:
-    """Orders of the owners, the likeliest first. One by the alphabet is that of a file, and not of the layers."""
+def _orders(
+    owned: Mapping[str, dict[str, torch.Size]], wanted: Sequence[dict[str, torch.Size]], ordered: bool
+) -> Iterator[list[str]]:
+    """Orders of the owners, the likeliest first."""
     given, numbered = list(owned), sorted(owned, key=natural)
-    if given != sorted(given):
+    if ordered and (given == numbered or given != sorted(given)):  # ten before two was put so by the alphabet
         yield given
-    yield numbered
     found: list[str] = []
     for shapes in wanted:
         alike = [owner for owner in numbered if owned[owner] == shapes]

@@ -26,7 +26,8 @@ def read(path: Path, architecture: object = None) -> nn.Module:
     """
     weights = tensors(path)
     if architecture is not None:
-        return restored(renamed(architecture_of(architecture), weights), weights, "architecture", str(path))
+        named = renamed(architecture_of(architecture), weights, ordered=path.suffix != ".safetensors")
+        return restored(named, weights, "architecture", str(path))
     shapes = {name: value.shape for name, value in weights.items()}
     for name in sample_names():
         model = network_of(name)
