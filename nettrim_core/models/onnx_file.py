@@ -26,6 +26,7 @@ MOST_BYTES = 2_000_000_000
 OPSETS = 13, 28  # the first in which softmax has one axis, and the last whose operators were compared
 OPERATORS = {**LAYERS, **WINDOWS, **OPERATIONS}
 KNOWN = {*OPERATORS, *FOLDS, "Shape", "Size"}
+SCOPES = "pkg.torch.onnx.name_scopes"
 AGAIN = "export the network again"
 # what is laid out otherwise than ONNX says shows itself by
 ODD = (KeyError, IndexError, TypeError, AttributeError, AssertionError, ArithmeticError, RuntimeError, MemoryError)
@@ -190,7 +191,10 @@ def _node(node: NodeProto, version: int) -> Node:
         onnx.checker.check_node(node, context)
     except (ValueError, onnx.checker.ValidationError) as error:
         raise ValueError(f"node {node.name or node.output[0]!r} ({node.op_type}): {_line(error)}") from error
-    return Node(node.name, node.op_type, tuple(node.input), tuple(node.output), attributes)
+    said = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "")
+    _, *scopes = re.findall(r"'([^']*)'", said) or [""]  # of the network, of modules inside each other, of the operator
+    module = scopes[-2] if len(scopes) > 1 else ""
+    return Node(node.name, node.op_type, tuple(node.input), tuple(node.output), attributes, module)
 
 
 def _plain(value: object) -> object:

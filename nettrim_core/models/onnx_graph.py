@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,8 @@ class Graph:
         called = self._called.get(key)
         if called and initializers and self._holds(called, held):
             return self.put(node, self.wiring.again(called, takes))
-        path = next(self.wiring.owners(initializers), path_of(node))
+        inner = any(name.startswith(f"{node.module}.") for name in self.held)  # of other layers in the same module
+        path = next(self.wiring.owners(initializers), node.module if held and not inner else "") or path_of(node)
         name = self.wiring.layer(path, kind, takes, held, **arguments)
         self._called[key] = self.wiring.steps[-1].layer
         return self.put(node, name)
@@ -238,10 +240,12 @@ Reader = Callable[[Graph, Node], Any]
 
 
 def path_of(node: Node) -> str:
-    """The path of a layer by its node's name."""
-    name = (node.name or node.outputs[0]).removeprefix("node_").strip("/")
-    above, _, last = name.rpartition("/")
-    return above if above and re.fullmatch(rf"{re.escape(node.kind)}(_\d+)?", last) else name
+    """The path of a layer by its node's name: of /block/block.0/Conv, as torch once wrote it, block.0."""
+    *above, last = (node.name or node.outputs[0]).removeprefix("node_").strip("/").split("/")
+    if not above or not re.fullmatch(rf"{re.escape(node.kind)}(_\d+)?", last):
+        above.append(last)
+    repeated = [after.startswith(f"{part}.") for part, after in pairwise(above)]
+    return ".".join(part for part, again in zip(above, [*repeated, False], strict=True) if not again)
 
 
 def short(number: float) -> float:

@@ -20,13 +20,15 @@ NUMBERS = (*FLOATS, TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, Tens
 
 @dataclass(frozen=True)
 class Node:
-    """An operator of the graph. attributes: as plain data."""
+    """An operator of the graph. attributes: as plain data. module: the path of the module whose code it came from,
+    where the file says so."""
 
     name: str
     kind: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
+    module: str = ""
 
     def get(self, name: str, default: Any = None) -> Any:
         return self.attributes.get(name, default)

@@ -113,6 +113,15 @@ def _instance_norm(g: Graph, n: Node) -> None:
     )  # fmt: skip
 
 
+@LAYERS.reads("GroupNormalization")
+def _group_norm(g: Graph, n: Node) -> None:
+    takes, weights = g.samples(n), {"weight": g.weight(n, 1), "bias": g.weight(n, 2)}
+    g.layer(
+        n, "GroupNorm", takes, weights, n.inputs[1:3], num_groups=n.get("num_groups"),
+        num_channels=g.wiring.shapes(takes)[0][1], eps=short(n.get("epsilon", 1e-5)),
+    )  # fmt: skip
+
+
 @LAYERS.reads("LayerNormalization")
 def _layer_norm(g: Graph, n: Node) -> None:
     if any(n.outputs[1:]):
