@@ -155,6 +155,8 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "lookup": (also(node("Gather", "v0", "i", axis=1), held(i=[0, 9])), "indices into an axis of 4"),
     "backwards": (
         also(node("Slice", "v0", "e", "s", "a", "t"), held(s=[-9], e=[3], a=[1], t=[-1])), "a slice with the step -1"),
+    "no number": (node("Elu", alpha=float("nan")), "node 'odd one' (Elu): an attribute is nan"),
+    "odd letters": (node("Relu\n", name="\0"), "operators that are not known: Relu? (?): export"),
     "even LRN": (node("LRN", size=4), "size 4: the window of an LRN has a middle"),
     "axis too far": (node("Softmax", axis=9), "axis 9 of a value with 4 dimensions"),
     "batch behind": (

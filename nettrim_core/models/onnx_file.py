@@ -6,6 +6,7 @@ as plain data, and are hardly kept up.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,7 +46,8 @@ def read(path: Path) -> Wired:
     except ODD as error:
         raise ValueError(f"{path}: its graph is not laid out as ONNX says ({_line(error)}): {AGAIN}") from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        said = "".join(letter if letter.isprintable() else "?" for letter in str(error))  # names may hold anything
+        raise ValueError(f"{path}: {said}") from error
 
 
 def _line(error: BaseException) -> str:
@@ -200,6 +202,8 @@ def _node(node: NodeProto, version: int) -> Node:
 def _plain(value: object) -> object:
     if isinstance(value, bytes):
         return value.decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"an attribute is {value}")
     if isinstance(value, TensorProto):
         return array_of(value)
-    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+    return [_plain(entry) for entry in value] if isinstance(value, Iterable) else value

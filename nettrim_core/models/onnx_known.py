@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-MOST_NUMBERS = 100_000_000  # of one array: what a few bytes of a file can ask for is not bounded by the file
+MOST_NUMBERS = 10_000_000  # of a computed array that is larger than what it is computed from
 
 # what initializers and constants may hold: the others are packed or quantised
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -64,8 +64,8 @@ def array_of(tensor: TensorProto) -> np.ndarray:
         kind = next((name for name, number in known if number == tensor.data_type), str(tensor.data_type))
         raise ValueError(f"{tensor.name!r} holds numbers of the type {kind}: export the network in float32")
     shape = tuple(tensor.dims)
-    if min(shape, default=0) < 0 or math.prod(shape) > MOST_NUMBERS:
-        raise ValueError(f"{tensor.name!r} says it has the shape {shape}: such a tensor is not read")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{tensor.name!r} says it has the shape {shape}: sizes are not negative")
     held = len(tensor.raw_data) // np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
     field = getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type))
     if (held if tensor.HasField("raw_data") else len(field)) != math.prod(shape):
@@ -74,9 +74,9 @@ def array_of(tensor: TensorProto) -> np.ndarray:
     return array.astype(np.float32) if tensor.data_type in FLOATS else array
 
 
-def room(shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape, if an array of it may be made."""
-    if math.prod(shape) > MOST_NUMBERS:
+def room(shape: Sequence[int], given: Arrays = ()) -> tuple[int, ...]:
+    """The shape, if an array of it may be made: a few bytes of a file can ask for any number of numbers."""
+    if math.prod(shape) > max([MOST_NUMBERS, *(array.size for array in given)]):
         raise ValueError(f"a constant of the shape {tuple(shape)} is too large to compute")
     return tuple(int(size) for size in shape)
 
@@ -84,7 +84,7 @@ def room(shape: Sequence[int]) -> tuple[int, ...]:
 def _elementwise(kind: str, function: Callable[..., Any]) -> None:
     @FOLDS.reads(kind)
     def fold(node: Node, given: Arrays) -> np.ndarray:
-        room(np.broadcast_shapes(*(array.shape for array in given)))
+        room(np.broadcast_shapes(*(array.shape for array in given)), given)
         with np.errstate(all="ignore"):
             return np.asarray(function(*given))
 

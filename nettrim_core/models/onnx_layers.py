@@ -21,7 +21,8 @@ def _gemm(g: Graph, n: Node) -> None:
         takes = g.wiring.call("permute", takes, name=n.name, dims=[1, 0])
     if isinstance(g.given(n, 1), Known):
         weight, bias, added = g.weight(n, 1), None, None
-        assert weight is not None
+        if weight is None or weight.dim() != 2:
+            raise ValueError("its weight does not have two dimensions")
         weight = weight if n.get("transB", 0) else weight.T
         if isinstance(g.given(n, 2), Known):
             bias = _vector(g.weight(n, 2), len(weight))

@@ -196,7 +196,7 @@ def _pad(g: Graph, n: Node) -> None:
 @OPERATIONS.reads("ReduceMean", "ReduceSum", "ReduceMax")
 def _reduce(g: Graph, n: Node) -> None:
     takes, axes, keep = g.value(n), g.axes(n, 1), bool(n.get("keepdims", 1))
-    if axes is None and n.get("noop_with_empty_axes", 0):
+    if axes is None and n.get("noop_with_empty_axes", 0) == 1:
         g.put(n, takes)
         return
     dims = [g.axis(takes, axis) for axis in (range(g.rank(takes)) if axes is None else axes)]
