@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test check browser samples sweeps screenshots benchmarks clean
+.PHONY: app test check docs browser samples sweeps screenshots benchmarks clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -29,6 +29,10 @@ $(VENV)/.app: constraints.txt pyproject.toml
 $(VENV)/.test: $(VENV)/.app
 	$(PIP) install --quiet -c constraints.txt -e ".[test]"
 	touch $@
+
+# The documentation, into site/: site/index.html opens from the disk.
+docs: $(VENV)/.test
+	$(BIN)/python -m zensical build --strict
 
 # The browser tests drive the system's Chromium. Debian's is installed where that is possible; elsewhere install any
 # Chromium or Chrome, or name one in CHROMIUM. Without a browser the tests fail.
@@ -53,4 +57,4 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/budget.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis site
