@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "nettrim_core"
 ROLE = re.compile(r":(?:class|func|meth|mod):`~?([\w.]+)`")
 CODE = re.compile(r"(``.+?``|`[^`]+`)", re.DOTALL)
 SETTINGS = ("setting", "choice", "told")
-SHARED = ("problem", "pattern")  # modules with settings that several methods have
+SHARED = ("problem", "pattern", "refit")  # modules with settings that several methods have
 
 
 def defined() -> dict[str, str]:
@@ -47,6 +47,8 @@ class PlainText(Extension):
         for found in objects(pkg):
             if isinstance(found, Attribute) and found.docstring is None and (said := described(str(found.value))):
                 found.docstring = Docstring(said, parent=found)
+            elif isinstance(found, Class) and found.docstring is None and found.module.docstring is not None:
+                found.docstring = Docstring(found.module.docstring.value, parent=found)  # the module is about it
             elif found.docstring is not None:
                 found.docstring.value = markdown(found.docstring.value, names_of(found))
 

@@ -97,9 +97,14 @@ def save_bundle(
     card: str = "",
     classes: Sequence[str] = (),
 ) -> Path:
-    """Write a bundle folder. Inputs keep their precision; the folder's name is the bundle's name. Labels may be None in
-    all three; classes: their names. A module that cannot be written down as it is becomes the steps that it takes, as
-    :func:`nettrim_core.from_module` reads them."""
+    """Write a bundle folder, and return its path; the folder's name is the bundle's name.
+
+    train, validation, test: (inputs, labels), inputs (samples, ...), which keep their precision, labels (samples,), or
+    None in all three. card: Markdown. classes: names of the labels. A module that cannot be written down as it is
+    becomes the steps that it takes, as :func:`nettrim_core.from_module` reads them.
+
+    Raises ValueError for a module whose steps cannot be followed.
+    """
     from nettrim_core.models.module import from_module  # which reads bundles in its turn
 
     folder, model = Path(path), from_module(model, train[0][:64].float())

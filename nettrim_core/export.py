@@ -31,6 +31,7 @@ def export(
     inputs: (samples, ...) calibration inputs, for formats that hold the computation and are compared by outputs.
     recipe: what made the network, for formats that tell how to make it again. curves: reports of the points around it,
     as :func:`nettrim_core.sweep` gives them, for formats that show them.
+
     ``model`` is not touched; zeros are written without their sign. Every file is read again and compared with what it
     was made from; returns what was checked, a sentence for each file.
 

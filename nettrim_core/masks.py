@@ -50,9 +50,11 @@ class Held:
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> Held:
     """Set masked weights of ``model`` to zero, in place, and keep them there while any optimizer trains it.
 
-    masks: parameter name -> bool of its shape, False where it is to be zero. Their gradients are zero from now on, so
-    that weight decay and momentum have nothing to move; what momentum of before moves is put back before each call of
-    the model and before its state dict is read. The keys of the state dict stay as they are.
+    masks: parameter name -> bool of its shape, False where it is to be zero.
+
+    The gradients of masked weights are zero from now on, so that weight decay and momentum have nothing to move; what
+    momentum of before moves is put back before each call of the model and before its state dict is read. The keys of
+    the state dict stay as they are.
 
     Raises ValueError for masks that do not fit.
     """

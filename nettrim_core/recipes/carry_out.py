@@ -32,7 +32,11 @@ class Outcome:
 
 def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outcome:
     """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
-    ends it, and the best network so far is what came out."""
+    ends it, and the best network so far is what came out.
+
+    hear: called with what is being done, how much of it is done, and of how much. Raises ValueError where network and
+    rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and :func:`nettrim_core.allocate`.
+    """
     if recipe.fingerprint not in ("", bundle.fingerprint):
         raise ValueError(
             f"network and data of {bundle.name} have the fingerprint {bundle.fingerprint}, and the recipe is of "
