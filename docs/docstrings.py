@@ -1,5 +1,5 @@
-"""Docstrings of the project, which are plain text, as the Markdown of the API pages: names become links, ``name: what it
-is`` of an argument or a field an entry of a list, and the help of a setting its description."""
+"""Docstrings of the project, which are plain text, as the Markdown of the API pages: names become links, ``name: what
+it is`` of an argument or a field an entry of a list, and the help of a setting its description."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def described(value: str) -> str:
     values = [ast.unparse(value) for value in call.args]
     if _name(call) == "told":
         return _spans(ast.literal_eval(values[1])) + "."
-    help = _spans(str(ast.literal_eval(said["help"])))
+    what = _spans(str(ast.literal_eval(said["help"])))
     if _name(call) == "choice":
-        return f"One of {', '.join(f'`{value}`' for value in values)}: {help}."
+        return f"One of {', '.join(f'`{value}`' for value in values)}: {what}."
     if len(values) < 3:
-        return f"`{values[0]}` if not given: {help}."
-    return f"From `{values[1]}` to `{values[2]}`, `{values[0]}` if not given: {help}."
+        return f"`{values[0]}` if not given: {what}."
+    return f"From `{values[1]}` to `{values[2]}`, `{values[0]}` if not given: {what}."
 
 
 def markdown(docstring: str, names: Set[str]) -> str:

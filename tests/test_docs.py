@@ -3,6 +3,7 @@ and nothing on its pages is loaded from elsewhere."""
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -12,11 +13,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from docs.docstrings import DEFINED
 from latex2mathml.converter import convert
 from markdown import Markdown
 
 import nettrim_core
+from docs.docstrings import DEFINED
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADS = {  # element -> the attribute by which a browser loads something
@@ -86,6 +87,12 @@ def test_entries_say_what_the_docstrings_say(site: Path) -> None:
     assert "scale: layer -&gt; factor on the method's epsilon" in text
     assert "certified when duality gap and violation are at most this" in text
     assert ":func:" not in text
+
+
+def test_the_file_of_a_method_is_the_real_one(site: Path) -> None:
+    text = html.unescape(re.sub(r"<[^>]*>", "", (site / "howto" / "add_a_method.html").read_text(encoding="utf-8")))
+    for name in ("magnitude", "wanda", "__init__"):
+        assert (ROOT / "nettrim_core" / "methods" / f"{name}.py").read_text().strip() in text
 
 
 def test_every_link_and_anchor_leads_somewhere(site: Path, pages: dict[Path, Page]) -> None:

@@ -2,8 +2,8 @@
 
 Every block of Python is run, page by page in one namespace and in a folder of its own, and every line of a shell block
 that begins with ``nettrim``; ``# exits with 3`` after one is its exit code, if not 0. A block under a comment
-``<!-- not run: why -->`` is not, nor is one that includes a file of the repository. What a ```text block right after
-one claims is compared: words exactly, numbers to half a percent, ``...`` stands for anything.
+``<!-- not run: why -->`` is not. What a ```text block right after one claims is compared: words exactly, numbers to
+half a percent; ``...`` stands for a word, and on a line of its own for any lines.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Block:
 
 def blocks(text: str) -> Iterator[Block]:
     for found in BLOCK.finditer(text):
-        if not found["reason"] and not found["source"].startswith("--8<--"):
+        if not found["reason"]:
             line = text[: found.start("source")].count("\n")
             yield Block(found["kind"], found["source"], found["claim"], line)
 
@@ -68,13 +68,14 @@ def run_shell(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def compare(printed: str, claim: str) -> None:
     """Raise AssertionError unless what was printed is what was claimed."""
-    shown, said = (" ".join(text.split()) for text in (printed, claim))
-    parts = [NUMBER.sub("\0", part.strip()) for part in said.split("...")]
-    pattern = ".*?".join(re.escape(part).replace("\0", f"({NUMBER.pattern})") for part in parts)
-    found = re.fullmatch(pattern.replace(".*?", " ?.*? ?"), shown)
+    marked = re.sub(r"^\s*\.\.\.\s*$", "\1", claim, flags=re.MULTILINE).replace("...", "\2")
+    said, shown = (" ".join(text.split()) for text in (marked, printed))
+    pattern = re.escape(NUMBER.sub("\0", said))
+    for mark, meant in (("\0", f"({NUMBER.pattern})"), ("\1", ".*"), ("\2", r"\S+?")):
+        pattern = pattern.replace(re.escape(mark), meant)
+    found = re.fullmatch(pattern, shown)
     assert found, f"printed:\n{printed}\nclaimed:\n{claim}"
-    numbers = [float(number.replace(",", "")) for number in found.groups()]
-    wanted = [float(n.replace(",", "")) for part in said.split("...") for n in NUMBER.findall(part)]
+    numbers, wanted = ([float(n.replace(",", "")) for n in each] for each in (found.groups(), NUMBER.findall(said)))
     assert numbers == pytest.approx(wanted, rel=CLOSE), printed
 
 
@@ -106,7 +107,13 @@ def test_every_page_of_instructions_has_examples() -> None:
 
 def test_a_claim_is_compared() -> None:
     compare("zeros: 4,461 of 5000\n  in 1.25 s\n", "zeros: 4,461 of 5000\nin ... s\n")
-    compare("a 96.8% b", "a 96.9% ...")
-    for printed, claim in (("zeros: 4461", "zeros: 4400"), ("one 1", "two 1"), ("one", "one 1"), ("1 2", "1 ... 3")):
+    compare("a 96.8%\nb\nc\nd 2e-3\n", "a 96.9%\n...\nd ...\n")
+    for printed, claim in (
+        ("zeros: 4461", "zeros: 4400"),
+        ("one 1", "two 1"),
+        ("one", "one 1"),
+        ("1 2 3", "1 ... 4"),
+        ("1 2 3 4", "1 ... 4"),
+    ):
         with pytest.raises(AssertionError):
             compare(printed, claim)

@@ -34,8 +34,8 @@ class Fit(Plain):
 
 
 def fits(model: nn.Module, data: Data) -> Fit:
-    """Run a copy of the network, in eval mode, on validation rows, and say in a sentence how the two go together; nothing
-    is raised for a network that does not take them."""
+    """Run a copy of the network, in eval mode, on validation rows, and say in a sentence how the two go together;
+    nothing is raised for a network that does not take them."""
     network = copy.deepcopy(model).eval()
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     inputs, labels = data.validation

@@ -25,9 +25,9 @@ from nettrim_core.threads import each
 
 @dataclass(frozen=True)
 class LOBS(RankedMethod):
-    """As the authors' code runs: all weights of the layer ranked once by w_q^2 / [H^-1]_qq, H = XX'/P + damping I, biases
-    among them, removed in that order, each time adjusting by the original H^-1; entries already removed are held at
-    zero (Dong, Chen, Pan, NIPS 2017, arXiv 1705.07565).
+    """As the authors' code runs: all weights of the layer ranked once by w_q^2 / [H^-1]_qq, H = XX'/P + damping I,
+    biases among them, removed in that order, each time adjusting by the original H^-1; entries already removed are held
+    at zero (Dong, Chen, Pan, NIPS 2017, arXiv 1705.07565).
 
     That is one Gauss-Seidel sweep over the equations of the least squares on what is left, [H^-1]_QQ l = w_Q for the
     removed weights Q of a neuron; more ``sweeps`` come as near to it as wanted.
@@ -48,9 +48,9 @@ class LOBS(RankedMethod):
 
 @dataclass(frozen=True)
 class ExactOBS(RankedMethod):
-    """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact, and costs w_q^2 / [H^-1]_qq in the
-    mean squared response (Hassibi, Stork, NIPS 1992). How many of a number of removals each neuron takes is settled by
-    merging their traces (:mod:`nettrim_core.merge`)."""
+    """Re-ranked after every removal, with H^-1 down-dated: each greedy step is exact, and costs w_q^2 / [H^-1]_qq in
+    the mean squared response (Hassibi, Stork, NIPS 1992). How many of a number of removals each neuron takes is settled
+    by merging their traces (:mod:`nettrim_core.merge`)."""
 
     epsilon: float = tolerance()
     damping: float = damping_setting()
