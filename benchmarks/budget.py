@@ -6,14 +6,12 @@ hulls, uniformly, and by the usual rules, over three draws of the calibration ro
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 import torch
-from solver import machine
 
-from nettrim_core import METHODS, load_bundle
+from nettrim_core import METHODS, environment, load_bundle
 from nettrim_core.allocate import Budget
 from nettrim_core.network import Network
 from nettrim_core.report import wilson
@@ -61,8 +59,8 @@ def why(hull: list[float], uniform: list[float]) -> str:
 
 
 def main(networks: list[str]) -> None:
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    print(f"# One budget for a whole network, measured\n\n{machine()}.\n")
+    torch.set_num_threads(environment.cores())
+    print(f"# One budget for a whole network, measured\n\n{environment.sentence()}.\n")
     print(
         f"Test accuracy on {TEST_ROWS:,} rows before retraining: mean and range over {len(SEEDS)} draws of "
         f"{SAMPLES:,} calibration rows, at most {PATCHES:,} patches a convolution. *hull* is this project's rule."

@@ -6,28 +6,16 @@ Net-Trim the worst duality gap and violation of any layer and how many of the la
 
 from __future__ import annotations
 
-import os
-import platform
-
-import numpy
 import torch
 
-from nettrim_core import METHODS, load_bundle, sweep
+from nettrim_core import METHODS, environment, load_bundle, sweep
 
 GAINS = (0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 SAMPLES = 1000
 
 
-def machine() -> str:
-    cores = len(os.sched_getaffinity(0))
-    return (
-        f"{platform.system()} {platform.machine()}, {cores} cores, {torch.get_num_threads()} threads, "
-        f"Python {platform.python_version()}, torch {torch.__version__}, numpy {numpy.__version__}"
-    )
-
-
 def main() -> None:
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(environment.cores())
     bundle = load_bundle("lenet_300_100")
     inputs = bundle.calibration_sample(SAMPLES)
     names = ["nettrim", "lobs", "exactobs", "magnitude_refit"]
@@ -36,7 +24,8 @@ def main() -> None:
         bundle.model, inputs, [METHODS[n] for n in names], sorted(GAINS, reverse=True), test=bundle.validation
     ):
         reports[name, epsilon] = report
-    print(f"{machine()}; {SAMPLES} calibration samples; accuracy on {len(bundle.validation[1])} validation rows.\n")
+    rows = len(bundle.validation[0])
+    print(f"{environment.sentence()}; {SAMPLES} calibration samples; accuracy on {rows} validation rows.\n")
     print("Each entry: zeros / accuracy / seconds. The first point (0.7) includes the set-up of the whole path.\n")
     print(f"| epsilon | {' | '.join(names)} | Net-Trim's worst gap | worst violation | layers certified |")
     print("|" + "---|" * (len(names) + 4))

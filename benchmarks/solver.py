@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import resource
 import signal
 import subprocess
@@ -22,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numba
@@ -30,7 +28,7 @@ import numpy as np
 import torch
 from published import ITERATIONS, RHO, PublishedADMM, tuned, well_scaled
 
-from nettrim_core import LayerProblem, NetTrim, load_bundle
+from nettrim_core import LayerProblem, NetTrim, environment, load_bundle
 from nettrim_core.admm import ADMM
 from nettrim_core.certificate import Certificate
 from nettrim_core.greedy import greedy_trace
@@ -47,16 +45,6 @@ TOL = 1e-3
 INTERRUPTS = (0.05, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0)  # seconds after the start
 SKGLM_TOL = 1e-4  # its default; the differences in the objective are printed
 HERE = Path(__file__).resolve().parent
-
-
-def machine() -> str:
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())  # fmt: skip
-    return (
-        f"{platform.system()} {platform.machine()}, {cpu}, {len(os.sched_getaffinity(0))} cores, "
-        f"{torch.get_num_threads()} threads; Python {platform.python_version()}, torch {torch.__version__}, "
-        f"numpy {np.__version__}, numba {numba.__version__}, cvxpy {version('cvxpy')}"
-    )
 
 
 @cache
@@ -378,7 +366,7 @@ def memory() -> None:
 
 
 def _memory() -> None:
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(environment.cores())
     problem = synthetic(4096, 1000, 4000)
     stated = NetTrim().memory(problem.size)
     seconds, (result,) = ours(problem, [0.5])
@@ -396,9 +384,9 @@ def main(wanted: list[str]) -> None:
     if wanted == ["_memory"]:
         _memory()
         return
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(environment.cores())
     warm_up()
-    print(f"# The solver, measured\n\n{machine()}.", flush=True)
+    print(f"# The solver, measured\n\n{environment.sentence()}.", flush=True)
     for name in wanted or SECTIONS:
         SECTIONS[name]()
         sys.stdout.flush()

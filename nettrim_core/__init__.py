@@ -33,13 +33,16 @@ from nettrim_core.models.module import from_module
 from nettrim_core.models.scikit_learn import from_sklearn
 from nettrim_core.one_layer import layer_problem, prune_layer
 from nettrim_core.outliers import outliers
+from nettrim_core.plan import EPSILONS, Plan, coarse_to_fine
 from nettrim_core.problem import LayerProblem, LayerResult, Method, discrepancy, setting, sparsity
 from nettrim_core.prune import prune
-from nettrim_core.recipe import EPSILONS, coarse_to_fine
+from nettrim_core.recipes.carry_out import Outcome, carry_out
+from nettrim_core.recipes.recipe import Budgeted, Recipe
+from nettrim_core.recipes.replay import Replay, replay
 from nettrim_core.reference import reference
 from nettrim_core.refit_masks import refit_masks
 from nettrim_core.removals import removals
-from nettrim_core.report import LayerReport, Report
+from nettrim_core.report import LayerReport, Report, Retraining
 from nettrim_core.rounds import Step, prune_rounds
 from nettrim_core.seeds import Spread, over_seeds, prune_seeds, spread
 from nettrim_core.sensitivity import sensitivity
@@ -49,6 +52,14 @@ from nettrim_core.sweep import sweep
 __version__ = "0.1.0"
 
 __all__ = [
+    "replay",
+    "carry_out",
+    "Retraining",
+    "Replay",
+    "Recipe",
+    "Budgeted",
+    "Plan",
+    "Outcome",
     "ALPS",
     "EPSILONS",
     "FORMATS",

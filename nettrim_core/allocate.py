@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nettrim_core.assemble import assemble
 from nettrim_core.capture import Target, reestimate, run
 from nettrim_core.cascade import Cascade
-from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled, checked_labelled
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, checked_labelled
 from nettrim_core.evaluate import divergence
 from nettrim_core.layers import weights_of
 from nettrim_core.network import Network
@@ -29,6 +29,7 @@ from nettrim_core.pattern import FREE
 from nettrim_core.problem import Method, Settings, check_sparsity, discrepancy, frobenius, measured, setting
 from nettrim_core.prune import named
 from nettrim_core.report import Allocation, LayerShare, Report
+from nettrim_core.rows import Labelled, Rows
 from nettrim_core.shares import RULES, Counts, Family, Sharer, along
 
 PROBED = (0.05, 0.3)  # relative errors of a layer at which the network's loss is looked at
@@ -53,6 +54,20 @@ class MultiplyAdds(Settings):
 
 
 Wanted = float | AccuracyDrop | MultiplyAdds
+TARGETS: dict[str, Callable[[float], Wanted]] = {"sparsity": float, "left": MultiplyAdds, "drop": AccuracyDrop}
+
+
+def target_to(target: Wanted) -> dict[str, float]:
+    """A target as plain data: ``{"sparsity": 0.9}``, ``{"left": 0.1}`` or ``{"drop": 0.01}``."""
+    return {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target)
+
+
+def target_of(data: Mapping[str, float]) -> Wanted:
+    """The target that :func:`target_to` wrote down; ValueError for anything else."""
+    if len(data) != 1 or not set(data) <= set(TARGETS):
+        raise ValueError(f"a target is one of {', '.join(TARGETS)}; got {', '.join(data) or 'none'}")
+    ((name, value),) = data.items()
+    return TARGETS[name](value)
 
 
 def allocate(
@@ -65,8 +80,8 @@ def allocate(
     layers: Sequence[str] | None = None,
     locked: Mapping[str, float] | None = None,
     cascade: bool | Cascade = False,
-    validation: Labelled | None = None,
-    test: Labelled | None = None,
+    validation: Rows | None = None,
+    test: Rows | None = None,
     loss: str = "auto",
     max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
@@ -151,7 +166,7 @@ class Budget:
         target: Wanted,
         rule: str = "hull",
         cascade: bool | Cascade = False,
-        validation: Labelled | None = None,
+        validation: Rows | None = None,
     ) -> tuple[nn.Module, Report]:
         """The pruned network and its report, as :func:`allocate` gives them."""
         self.check(target, rule)
@@ -311,7 +326,7 @@ class Budget:
             shares.append(share)
         return Allocation(
             rule,
-            {"sparsity": float(target)} if isinstance(target, float | int) else dataclasses.asdict(target),
+            target_to(target),
             "multiply-add" if isinstance(target, MultiplyAdds) else "weight",
             self.judge[0] if rule == "hull" else None,
             shares,

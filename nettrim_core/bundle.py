@@ -3,7 +3,7 @@
     bundle.json         title, architecture (a chain of layers and blocks, or wired steps), how stored inputs become
                         network inputs
     model.safetensors   the state dict
-    data.npz            {train,validation,test}_{inputs,labels}; bundle.json may name another file for it
+    data.npz            {train,validation,test}_{inputs,labels}, all labels or none; bundle.json may name another file
     card.md             provenance, licence, figures
 
 Nothing in a bundle is executed or unpickled: the architecture names known layer types with plain arguments, weights are
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,28 +28,36 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
+from nettrim_core.data.rows import Data
+from nettrim_core.places import SAMPLE_MODELS
+from nettrim_core.rows import Rows
 
-SAMPLE_MODELS = Path(__file__).resolve().parents[1] / "sample_models"
 SPLITS = ("train", "validation", "test")
-
-Split = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A trained network with its data. Inputs are float tensors (samples, ...), labels int64 (samples,).
+    """A trained network with its data. Inputs are float tensors (samples, ...), labels int64 (samples,) or None.
 
     ``train`` holds rows of the split the network was trained on (calibration and fine-tuning), ``validation``
-    rows it never saw (choosing), ``test`` rows for the final report. The three never overlap.
+    rows it never saw (choosing), ``test`` rows for the final report. The three never overlap. classes: the name of
+    every label, () where they have none.
     """
 
     name: str
     title: str
     model: nn.Module
-    train: Split
-    validation: Split
-    test: Split
+    train: Rows
+    validation: Rows
+    test: Rows
     card: str = ""
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: nn.Module, data: Data, name: str = "", title: str = "") -> Bundle:
+        """A network and a user's data, which :func:`nettrim_core.fits` finds to go together."""
+        named = name or data.name
+        return cls(named, title or named, model, data.train, data.validation, data.test, classes=data.classes)
 
     @property
     def calibration(self) -> Tensor:
@@ -73,7 +81,8 @@ class Bundle:
             digest.update(value.contiguous().numpy().tobytes())
         for inputs, labels in (self.train, self.validation, self.test):
             digest.update(inputs.contiguous().numpy().tobytes())
-            digest.update(labels.contiguous().numpy().tobytes())
+            if labels is not None:
+                digest.update(labels.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -81,22 +90,26 @@ def save_bundle(
     path: str | Path,
     model: nn.Module,
     *,
-    train: Split,
-    validation: Split,
-    test: Split,
+    train: Rows,
+    validation: Rows,
+    test: Rows,
     title: str = "",
     card: str = "",
+    classes: Sequence[str] = (),
 ) -> Path:
     """Write a bundle folder. Inputs keep their precision; the folder's name is the bundle's name. A module that cannot
-    be written down as it is becomes the steps that it takes, as :func:`nettrim_core.from_module` reads them."""
+    be written down as it is becomes the steps that it takes, as :func:`nettrim_core.from_module` reads them. Labels may
+    be None in all three; classes: their names."""
     from nettrim_core.models.module import from_module  # which reads bundles in its turn
 
     folder, model = Path(path), from_module(model, train[0][:64].float())
     arrays = {}
     for split, (inputs, labels) in zip(SPLITS, (train, validation, test), strict=True):
         arrays[f"{split}_inputs"] = inputs.detach().cpu().numpy()
-        arrays[f"{split}_labels"] = labels.detach().cpu().numpy()
-    write_folder(folder, model, {"title": title or folder.name, "data": "data.npz"}, card)
+        if labels is not None:
+            arrays[f"{split}_labels"] = labels.detach().cpu().numpy()
+    header = {"title": title or folder.name, "data": "data.npz", **({"classes": list(classes)} if classes else {})}
+    write_folder(folder, model, header, card)
     np.savez_compressed(folder / "data.npz", allow_pickle=False, **arrays)
     return folder
 
@@ -128,12 +141,15 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
     """
     folder, header, model = _network(name_or_path)
     splits = _load_data(folder / header.get("data", "data.npz"), header)
+    for inputs, labels in splits.values():
+        _check_takes(model, inputs, labels, folder)
     card_file = folder / "card.md"
     return Bundle(
         name=folder.resolve().name,
         title=str(header.get("title", folder.name)),
         model=model,
         card=card_file.read_text() if card_file.is_file() else "",
+        classes=tuple(map(str, header.get("classes", ()))),
         **splits,
     )
 
@@ -164,17 +180,39 @@ def _network(name_or_path: str | Path) -> tuple[Path, dict[str, Any], nn.Module]
     return folder, header, restored(architecture, weights, str(header_file), str(folder / "model.safetensors"))
 
 
-def _load_data(path: Path, header: Mapping[str, Any]) -> dict[str, Split]:
+def _check_takes(model: nn.Module, inputs: Tensor, labels: Tensor | None, folder: Path) -> None:
+    """Raise ValueError unless the network gives a row of numbers for a sample, one for every label."""
+    try:
+        with torch.no_grad():
+            outputs = model(inputs[:1])
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{folder}: the network does not take samples of shape {tuple(inputs.shape[1:])}: {reason}"
+        ) from error
+    if labels is not None and not (
+        outputs.ndim == 2 and 0 <= int(labels.min()) <= int(labels.max()) < outputs.shape[1]
+    ):
+        raise ValueError(
+            f"{folder}: the network's outputs are {tuple(outputs.shape[1:])} for a sample, and its labels go from "
+            f"{int(labels.min())} to {int(labels.max())}: they need an output for each, counted from 0"
+        )
+
+
+def _load_data(path: Path, header: Mapping[str, Any]) -> dict[str, Rows]:
     scale, shape = float(header.get("input_scale", 1.0)), header.get("input_shape")
     splits = {}
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            labelled = any(f"{split}_labels" in arrays.files for split in SPLITS)
             for split in SPLITS:
                 inputs = torch.from_numpy(arrays[f"{split}_inputs"]).float() * scale
-                labels = torch.from_numpy(arrays[f"{split}_labels"]).long()
+                labels = torch.from_numpy(arrays[f"{split}_labels"]).long() if labelled else None
                 if shape is not None:
                     inputs = inputs.reshape(len(inputs), *shape)
-                if len(inputs) != len(labels):
+                if len(inputs) == 0:
+                    raise ValueError(f"{split} has no samples")
+                if labels is not None and len(inputs) != len(labels):
                     raise ValueError(f"{split} has {len(inputs)} inputs but {len(labels)} labels")
                 if not torch.isfinite(inputs).all():
                     raise ValueError(f"{split}_inputs contains NaN or infinite values")

@@ -17,9 +17,9 @@ from nettrim_core.capture import probe
 from nettrim_core.dense import checked_inputs
 from nettrim_core.formats.compact import compact_state
 from nettrim_core.formats.csr import compressed_rows
-from nettrim_core.formats.format import own_copy, state_of
 from nettrim_core.layers import is_layer
 from nettrim_core.report import Plain
+from nettrim_core.state import own_copy, state_of
 
 WARM_UP = 3  # forwards that are not timed
 WAVER = 0.1  # part of a median that may be chance

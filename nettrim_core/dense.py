@@ -22,13 +22,12 @@ from nettrim_core.capture import (
 )
 from nettrim_core.problem import LayerProblem, Method
 from nettrim_core.refit import Refit
+from nettrim_core.rows import Labelled, Rows
 
 MAX_PATCHES = 10_000
 MEMORY_LIMIT = 8e9  # bytes
 TOP = 0.999  # of a layer's own epsilon
 HELD = 3e8  # bytes of the dense network's outputs that are kept rather than computed for every point
-
-Labelled = tuple[Tensor, Tensor]
 
 
 class Dense:
@@ -39,7 +38,7 @@ class Dense:
         model: nn.Module,
         inputs: Tensor,
         layers: Sequence[str] | None = None,
-        test: Labelled | None = None,
+        test: Rows | None = None,
         *,
         max_patches: int | None = MAX_PATCHES,
         seed: int = 0,
@@ -182,13 +181,18 @@ def checked_inputs(inputs: Tensor, name: str) -> Tensor:
     return inputs.detach()
 
 
-def checked_labelled(rows: Labelled | None, device: torch.device, name: str = "test") -> Labelled | None:
-    """Inputs and class indices on a device; ValueError, by this name, for what is none."""
+def checked_labelled(rows: Rows | None, device: torch.device, name: str = "test") -> Labelled | None:
+    """Inputs and class indices on a device, None without labels; ValueError, by this name, for what is none."""
     if rows is None:
         return None
-    if not isinstance(rows, tuple | list) or len(rows) != 2 or not all(isinstance(part, Tensor) for part in rows):
+    pair = isinstance(rows, tuple | list) and len(rows) == 2
+    if pair and rows[1] is None:
+        checked_inputs(rows[0], f"{name} inputs")
+        return None
+    if not pair or not all(isinstance(part, Tensor) for part in rows):
         raise ValueError(f"{name} must be a pair of tensors, (inputs, labels); got {type(rows).__name__}")
     inputs, labels = rows
+    assert labels is not None
     inputs = checked_inputs(inputs, f"{name} inputs")
     if labels.is_floating_point() or labels.shape != (len(inputs),):
         raise ValueError(

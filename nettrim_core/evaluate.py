@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from nettrim_core.capture import run
-from nettrim_core.dense import Labelled, checked_inputs
+from nettrim_core.dense import checked_inputs
 from nettrim_core.problem import frobenius
 from nettrim_core.report import finite, wilson
+from nettrim_core.rows import Rows
 
 NOISE = (0.0, 0.5, 1.0, 2.0, 4.0)  # relative norms of the noise
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -106,7 +107,7 @@ class Evaluation:
 
 def evaluate(
     model: nn.Module,
-    data: Tensor | Labelled,
+    data: Tensor | Rows,
     dense: nn.Module | None = None,
     *,
     seed: int = 0,
@@ -115,9 +116,9 @@ def evaluate(
     """Measure ``model`` on data, and against the ``dense`` network where one is given.
 
     data: (inputs, targets), class indices (samples,) for a classification, floats shaped like the outputs for a
-    regression; or inputs alone, which needs ``dense``. Outputs (samples, two or more) are classes unless the targets
-    say otherwise. noise: norms of Gaussian noise drawn with ``seed`` (see :func:`noisy`), for networks with classes;
-    () leaves it out.
+    regression; or inputs alone, or with None in place of targets, which needs ``dense``. Outputs (samples, two or more)
+    are classes unless the targets say otherwise. noise: norms of Gaussian noise drawn with ``seed`` (see
+    :func:`noisy`), for networks with classes; () leaves it out.
 
     Raises ValueError for data that is empty, not finite or does not fit the model, for targets of a wrong type, shape
     or range, for noise that is no norm, and where there is nothing to compare with.
@@ -234,13 +235,14 @@ def _outputs_of(model: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
     return outputs
 
 
-def _parted(data: Tensor | Labelled) -> tuple[Tensor, Tensor | None]:
+def _parted(data: Tensor | Rows) -> tuple[Tensor, Tensor | None]:
     """(checked inputs, targets or None), on the CPU."""
     if isinstance(data, Tensor):
         return checked_inputs(data, "inputs").cpu(), None
-    if not isinstance(data, tuple | list) or len(data) != 2 or not isinstance(data[1], Tensor):
+    if not isinstance(data, tuple | list) or len(data) != 2 or not isinstance(data[1], Tensor | None):
         raise ValueError(f"data must be a tensor of inputs or a pair of tensors (inputs, targets); got {data!r:.60}")
-    return checked_inputs(data[0], "inputs").cpu(), data[1].detach().cpu()
+    inputs, targets = data
+    return checked_inputs(inputs, "inputs").cpu(), None if targets is None else targets.detach().cpu()
 
 
 def _checked_targets(targets: Tensor, Z: Tensor) -> Tensor:

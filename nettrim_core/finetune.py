@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nettrim_core.capture import run
-from nettrim_core.dense import Labelled
 from nettrim_core.masks import check_masks
 from nettrim_core.problem import Settings, setting
+from nettrim_core.rows import Labelled, Rows
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ class FineTuning:
 def finetune(
     model: nn.Module,
     masks: Mapping[str, Tensor],
-    data: Labelled,
-    validation: float | Labelled = 0.1,
+    data: Rows,
+    validation: float | Rows = 0.1,
     how: Training | None = None,
 ) -> FineTuning:
     """Retrain a copy of ``model`` with masks held: iterate over what comes back, then take its ``model``.
@@ -135,17 +135,24 @@ def finetune(
     rows to judge by, or rows of their own. Raises ValueError for masks and data that do not fit.
     """
     how = how or Training()
-    inputs, targets = data
+    inputs, targets = _labelled(data, "data")
     if len(inputs) != len(targets) or len(inputs) < 2:
         raise ValueError(f"data has {len(inputs)} inputs and {len(targets)} targets; as many of each, at least 2")
     if isinstance(validation, tuple):
-        return FineTuning(model, masks, data, validation, how)
+        return FineTuning(model, masks, (inputs, targets), _labelled(validation, "validation"), how)
     if not 0 < validation < 1:
         raise ValueError(f"validation = {validation!r} must be a fraction of the rows, between 0 and 1, or rows")
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(how.seed))
     count = min(max(round(validation * len(inputs)), 1), len(inputs) - 1)
     held, used = order[:count], order[count:]
     return FineTuning(model, masks, (inputs[used], targets[used]), (inputs[held], targets[held]), how)
+
+
+def _labelled(rows: Rows, name: str) -> Labelled:
+    inputs, targets = rows
+    if targets is None:
+        raise ValueError(f"{name} has no labels, and retraining needs something to learn: give (inputs, targets)")
+    return inputs, targets
 
 
 def _loss(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from nettrim_core.cascade import Cascade
-from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT
 from nettrim_core.methods import METHODS, method_name
 from nettrim_core.network import Network
 from nettrim_core.problem import Method
 from nettrim_core.report import Report
+from nettrim_core.rows import Rows
 
 
 def prune(
@@ -20,7 +21,7 @@ def prune(
     method: str | Method,
     layers: Sequence[str] | None = None,
     cascade: bool | Cascade = False,
-    test: Labelled | None = None,
+    test: Rows | None = None,
     *,
     max_patches: int | None = MAX_PATCHES,
     seed: int = 0,
@@ -32,11 +33,11 @@ def prune(
 
     inputs: (samples, ...) calibration inputs, without labels. method: a value such as ``NetTrim(epsilon=0.1)`` or a
     name in METHODS. layers: module names (None: every layer that can be pruned). test: (inputs, labels) to measure
-    accuracy on. max_patches: a convolution's problem uses at most this many patches, drawn with ``seed``; None for all
-    of them, its inputs then stay images, which take less memory and more time (the operator form). memory_limit: bytes
-    that the layers' inputs and outputs, which are held at once, and the solver may take. batchnorm: "reestimate"
-    the statistics of batch norms after pruning, or "keep" them. scale: layer -> factor on the method's epsilon, 1 for
-    those not named; what comes to 1 or more is taken as a little less.
+    accuracy on; without labels, (inputs, None), there is none. max_patches: a convolution's problem uses at most this
+    many patches, drawn with ``seed``; None for all of them, its inputs then stay images, which take less memory and
+    more time (the operator form). memory_limit: bytes that the layers' inputs and outputs, which are held at once, and
+    the solver may take. batchnorm: "reestimate" the statistics of batch norms after pruning, or "keep" them. scale:
+    layer -> factor on the method's epsilon, 1 for those not named; what comes to 1 or more is taken as a little less.
 
     Raises ValueError for inputs that do not fit, unknown or unsupported layers, NaN or Inf anywhere, and more memory.
     """

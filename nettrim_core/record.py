@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.layers import weights_of
-from nettrim_core.recipe import Recipe, settings_key
+from nettrim_core.plan import Plan, settings_key
 from nettrim_core.report import Report
 
 SUBSET = ("network", "layers", "regions")  # what is kept of a subset of layers
@@ -41,7 +41,7 @@ class Point:
 
     @property
     def key(self) -> str:
-        """Method, settings and epsilon: with the recipe, what this point is the result of."""
+        """Method, settings and epsilon: with the plan, what this point is the result of."""
         return point_key(settings_key(self.method, self.report.settings), self.epsilon)
 
     def mask(self, layer: str) -> np.ndarray:
@@ -110,17 +110,17 @@ def decision_regions(model: nn.Module, bundle: Bundle) -> np.ndarray | None:
 class Stored:
     """A file of points. subsets: the figures of fewer layers, by layers: see :mod:`nettrim_core.subsets`."""
 
-    recipe: Recipe
+    plan: Plan
     points: list[Point]
     subsets: dict[tuple[str, ...], dict[str, np.ndarray]]
 
 
 def save_points(path: Path, fingerprint: str, stored: Stored) -> None:
-    """Write the points of one recipe; ``fingerprint`` is the bundle's. Masks are written as what changed since the one
+    """Write the points of one plan; ``fingerprint`` is the bundle's. Masks are written as what changed since the one
     of the next smaller epsilon, which is little."""
     points = sorted(stored.points, key=lambda point: (point.method, point.epsilon))
     header = {
-        "recipe": stored.recipe.to_dict(),
+        "recipe": stored.plan.to_dict(),  # as the stored files call it
         "fingerprint": fingerprint,
         "points": [{"method": p.method, "epsilon": p.epsilon, "report": p.report.to_dict()} for p in points],
         "subsets": [list(part) for part in stored.subsets],
@@ -166,7 +166,7 @@ def load_points(path: Path, fingerprint: str) -> Stored:
                 }
                 for i, part in enumerate(header["subsets"])
             }
-            return Stored(Recipe.from_dict(header["recipe"]), points, subsets)
+            return Stored(Plan.from_dict(header["recipe"]), points, subsets)
     except (OSError, KeyError, ValueError, TypeError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: cannot be used as a stored sweep: {error}") from error
 

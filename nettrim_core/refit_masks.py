@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from nettrim_core.cascade import Cascade
-from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT
 from nettrim_core.layers import Layer, joined
 from nettrim_core.masks import check_masks
 from nettrim_core.network import Network
 from nettrim_core.refit import Refit
 from nettrim_core.report import Report
+from nettrim_core.rows import Rows
 
 
 def refit_masks(
@@ -21,7 +22,7 @@ def refit_masks(
     inputs: Tensor,
     masks: Mapping[str, Tensor],
     cascade: bool | Cascade = False,
-    test: Labelled | None = None,
+    test: Rows | None = None,
     *,
     damping: float = Refit.damping,
     max_patches: int | None = MAX_PATCHES,

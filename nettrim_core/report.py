@@ -165,6 +165,24 @@ class Allocation:
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """What retraining with the masks held did after the pruning that the rest of the report speaks of.
+
+    rounds: of pruning and retraining, the last of which the report is of. epochs: passes over the rows in the last
+    round; best: the one whose weights were kept; losses: on the validation rows. accuracy: on the rows that the
+    report's is on, which is the one before retraining.
+    """
+
+    settings: dict[str, Any]
+    rounds: int
+    epochs: int
+    best: int
+    validation_loss_before: float
+    validation_loss: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
 class Report:
     """A pruned network. ``sparsity`` is over the weights (not biases) of the pruned layers.
 
@@ -174,7 +192,7 @@ class Report:
     batchnorm: "reestimate" or "keep", None for a network without batch norms. Where they were re-estimated, accuracy
         and output_error are those after it, accuracy_kept and output_error_kept those before, as are gap, violation,
         bound and error of the layers.
-    allocation: how the layers shared one budget, where they did.
+    allocation: how the layers shared one budget, where they did. retraining: what came after pruning, if anything did.
     """
 
     method: str
@@ -194,6 +212,7 @@ class Report:
     accuracy_kept: float | None = None
     output_error_kept: float | None = None
     allocation: Allocation | None = None
+    retraining: Retraining | None = None
 
     @property
     def sparsity(self) -> float:
@@ -260,7 +279,10 @@ class Report:
         skipped = [(name, reason) for name, reason in data["skipped"]]
         shared = data.get("allocation")
         allocation = None if shared is None else Allocation.from_dict(shared)
-        return cls(**_known(cls, data) | {"layers": layers, "skipped": skipped, "allocation": allocation})
+        tuned = data.get("retraining")
+        retraining = None if tuned is None else Retraining(**_known(Retraining, tuned))
+        parts = {"layers": layers, "skipped": skipped, "allocation": allocation, "retraining": retraining}
+        return cls(**_known(cls, data) | parts)
 
 
 def wilson(fraction: float, n: int) -> tuple[float, float]:

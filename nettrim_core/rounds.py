@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds
 from nettrim_core.cascade import Cascade
-from nettrim_core.dense import Labelled
 from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
 from nettrim_core.network import Network
 from nettrim_core.problem import Method
 from nettrim_core.prune import named
 from nettrim_core.report import Report
+from nettrim_core.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def prune_rounds(
     inputs: Tensor,
     method: str | Method,
     targets: Sequence[float | MultiplyAdds],
-    data: Labelled,
-    validation: float | Labelled = 0.1,
+    data: Rows,
+    validation: float | Rows = 0.1,
     how: Training | None = None,
     *,
     rule: str = "uniform",

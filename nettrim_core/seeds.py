@@ -14,10 +14,11 @@ import torch
 from scipy.stats import t
 from torch import Tensor, nn
 
-from nettrim_core.dense import Labelled, checked_inputs
+from nettrim_core.dense import checked_inputs
 from nettrim_core.problem import Method
 from nettrim_core.prune import named, prune
 from nettrim_core.report import Report, finite
+from nettrim_core.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def prune_seeds(
     method: str | Method,
     seeds: Iterable[int],
     samples: int,
-    test: Labelled | None = None,
+    test: Rows | None = None,
     **options: Any,
 ) -> Iterator[tuple[int, Report]]:
     """Prune with other calibration inputs for every seed; yield (seed, report) as they finish.

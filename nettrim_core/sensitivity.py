@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
-from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT
 from nettrim_core.network import Network
 from nettrim_core.problem import Method, check_sparsity
 from nettrim_core.prune import named
 from nettrim_core.report import Report
+from nettrim_core.rows import Rows
 
 SPARSITIES = (0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
 
@@ -21,7 +22,7 @@ def sensitivity(
     method: str | Method,
     sparsities: Iterable[float] = SPARSITIES,
     layers: Sequence[str] | None = None,
-    test: Labelled | None = None,
+    test: Rows | None = None,
     *,
     max_patches: int | None = MAX_PATCHES,
     seed: int = 0,

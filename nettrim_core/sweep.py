@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from torch import Tensor, nn
 
 from nettrim_core.cascade import Cascade
-from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT, Labelled
+from nettrim_core.dense import MAX_PATCHES, MEMORY_LIMIT
 from nettrim_core.network import Network
 from nettrim_core.problem import Method
 from nettrim_core.prune import named
 from nettrim_core.report import Report
+from nettrim_core.rows import Rows
 
 
 def sweep(
@@ -22,7 +23,7 @@ def sweep(
     epsilons: Iterable[float],
     layers: Sequence[str] | None = None,
     cascade: bool | Cascade = False,
-    test: Labelled | None = None,
+    test: Rows | None = None,
     *,
     max_patches: int | None = MAX_PATCHES,
     seed: int = 0,

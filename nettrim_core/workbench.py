@@ -13,8 +13,8 @@ from nettrim_core.assemble import Solved
 from nettrim_core.bundle import load_bundle
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
+from nettrim_core.plan import Plan
 from nettrim_core.problem import Method
-from nettrim_core.recipe import Recipe
 from nettrim_core.report import Report
 
 
@@ -28,30 +28,30 @@ class Workbench:
         self.solved = lru_cache(maxsize=1)(self._solved)
         self.results = Known()
 
-    def _network(self, recipe: Recipe) -> Network:
-        return recipe.network(self.bundle(recipe.bundle))
+    def _network(self, plan: Plan) -> Network:
+        return plan.network(self.bundle(plan.bundle))
 
-    def _budget(self, recipe: Recipe, method: Method) -> Budget:
-        return Budget(self.network(recipe), method)
+    def _budget(self, plan: Plan, method: Method) -> Budget:
+        return Budget(self.network(plan), method)
 
-    def budget(self, recipe: Recipe, method: Method) -> Budget:
+    def budget(self, plan: Plan, method: Method) -> Budget:
         """The layers' curves and probes, for any target, rule and locks; epsilons play no part in them."""
-        return self.budgets(dataclasses.replace(recipe, cascade=None, scale=()), method)
+        return self.budgets(dataclasses.replace(plan, cascade=None, scale=()), method)
 
-    def known(self, recipe: Recipe) -> Within:
-        return self.results.within(f"{self.bundle(recipe.bundle).fingerprint} {recipe.context}")
+    def known(self, plan: Plan) -> Within:
+        return self.results.within(f"{self.bundle(plan.bundle).fingerprint} {plan.context}")
 
-    def pruned(self, recipe: Recipe, method: Method) -> tuple[nn.Module, Report]:
+    def pruned(self, plan: Plan, method: Method) -> tuple[nn.Module, Report]:
         """The network pruned at the method's epsilon, judged on the validation rows."""
-        *_, (_, pruned, report) = self.network(recipe).refined(
-            method, [method.epsilon], recipe.cascade or False, self.known(recipe)
+        *_, (_, pruned, report) = self.network(plan).refined(
+            method, [method.epsilon], plan.cascade or False, self.known(plan)
         )
         return pruned, report
 
-    def _solved(self, recipe: Recipe, method: Method, layer: str) -> Solved:
+    def _solved(self, plan: Plan, method: Method, layer: str) -> Solved:
         """One layer's problem and its result at the method's epsilon."""
-        network = self.network(recipe)
-        if recipe.cascade is None and not method.joint:
-            return network.solved(method, layer, self.known(recipe))
-        found = next(network.solve(method, [method.epsilon], recipe.cascade or False))
-        return found[recipe.layers.index(layer)]
+        network = self.network(plan)
+        if plan.cascade is None and not method.joint:
+            return network.solved(method, layer, self.known(plan))
+        found = next(network.solve(method, [method.epsilon], plan.cascade or False))
+        return found[plan.layers.index(layer)]

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from nettrim_core.environment import cores
 from nettrim_core.tasks import TASKS
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
@@ -47,7 +48,7 @@ def end_with(parent: int) -> None:
 def main() -> None:
     parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cores())
     warm_up()  # before the first request, which then need not wait for compiled code to be loaded
     for answer in serve(sys.stdin):
         sys.stdout.write(answer + "\n")

@@ -25,6 +25,10 @@ def kilobytes(size: float) -> str:
     return f"{size / 1e3:,.1f}\u00a0kB"
 
 
+def file_size(size: float) -> str:
+    return kilobytes(size) if size < 1e6 else f"{size / 1e6:,.1f}\u00a0MB"
+
+
 def points(value: float) -> str:
     """A difference of two fractions of the samples, in percentage points."""
     return f"{100 * value:.1f} points"

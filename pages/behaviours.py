@@ -50,7 +50,7 @@ def behaviours() -> Behaviours:
 def point_of(candidate: Candidate) -> Point | None:
     """The candidate's point, stored or solved."""
     bundle, curve = store.bundle_of(candidate.choice.model), curves.curve_key(candidate.choice, candidate.method)
-    return store.points().get(bundle, candidate.recipe, curve, candidate.choice.eps)
+    return store.points().get(bundle, candidate.plan, curve, candidate.choice.eps)
 
 
 def _seconds(candidate: Candidate) -> float:
@@ -73,7 +73,7 @@ def start(candidates: Sequence[Candidate]) -> None:
 
     def take(answer: dict[str, Any]) -> None:
         candidate = wanted[answer["candidate"]]
-        points.add(store.bundle_of(candidate.choice.model), candidate.recipe, Point.from_dict(answer["point"]))
+        points.add(store.bundle_of(candidate.choice.model), candidate.plan, Point.from_dict(answer["point"]))
         held.put(candidate, {name: part for name, part in answer.items() if name not in ("candidate", "point")})
 
     request = {"task": "behaviour", "candidates": [candidate.request for candidate in wanted]}

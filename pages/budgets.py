@@ -43,10 +43,10 @@ def _found(key: str) -> Found:
 def _subject(choice: Choice, cascade: bool = False) -> dict[str, Any]:
     """What is pruned and how, as the worker is told. Epsilon and the layers' factors on it play no part: a budget says
     where zeros end."""
-    recipe, name = dataclasses.replace(choice.recipe(), scale=()), choice.lens[1]
+    plan, name = dataclasses.replace(choice.plan(), scale=()), choice.lens[1]
     if not cascade:
-        recipe = dataclasses.replace(recipe, cascade=None)
-    return {"recipe": recipe.to_dict(), "method": name, "settings": dataclasses.asdict(choice.method(name))}
+        plan = dataclasses.replace(plan, cascade=None)
+    return {"plan": plan.to_dict(), "method": name, "settings": dataclasses.asdict(choice.method(name))}
 
 
 def about(choice: Choice) -> str:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nettrim_core.recipe import Recipe
-from pages.state import METHOD_TITLES, MODES, Choice, setting_field
+from nettrim_core.methods import METHOD_TITLES
+from nettrim_core.plan import Plan
+from pages.state import MODES, Choice, setting_field
 
 MOST = 6  # candidates side by side
 MOST_PINS = 4
@@ -32,14 +33,14 @@ class Candidate:
         return f"{self.letter} {METHOD_TITLES[self.method]}"
 
     @cached_property
-    def recipe(self) -> Recipe:
-        return self.choice.recipe()
+    def plan(self) -> Plan:
+        return self.choice.plan()
 
     @cached_property
     def request(self) -> dict[str, Any]:
         """As a worker is asked for it."""
         settings = dataclasses.asdict(self.choice.solving(self.method))
-        return {"recipe": self.recipe.to_dict(), "method": self.method, "settings": settings}
+        return {"plan": self.plan.to_dict(), "method": self.method, "settings": settings}
 
     @cached_property
     def key(self) -> str:

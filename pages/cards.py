@@ -9,11 +9,12 @@ import streamlit as st
 
 from nettrim_core.figures.curve import Curve, Scale, curve
 from nettrim_core.jobs import Status
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.record import Point
 from pages import curves, frame, matching, session, store, words, work
 from pages import words_my_page as said
 from pages.axes import X_AXES, Y_AXES
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ def result_of(choice: Choice) -> Result:
 
 def _get(choice: Choice) -> curves.Get:
     bundle, points = store.bundle_of(choice.model), store.points()
-    return lambda recipe, name, epsilon: points.get(bundle, recipe, name, epsilon)
+    return lambda plan, name, epsilon: points.get(bundle, plan, name, epsilon)
 
 
 def card(choice: Choice, key: str, drawn: set[str]) -> None:
@@ -112,10 +113,10 @@ def unsolved(choice: Choice, key: str, drawn: set[str]) -> None:
 def solve(choice: Choice) -> None:
     states = [(choice, name) for name in choice.methods]
     sweeps = curves.missing(states, _get(choice))
-    points, bundle, recipe = store.points(), store.bundle_of(choice.model), choice.recipe()
+    points, bundle, plan = store.points(), store.bundle_of(choice.model), choice.plan()
 
     def take(answer: dict[str, Any]) -> None:
-        points.add(bundle, recipe, Point.from_dict(answer["point"]))
+        points.add(bundle, plan, Point.from_dict(answer["point"]))
 
     request = {"task": "sweep", "sweeps": sweeps}
     work.visit().start(curves.work_key(states), request, curves.count(sweeps), take)

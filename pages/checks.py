@@ -12,12 +12,12 @@ from pages.state import Choice
 
 
 def key(choice: Choice) -> str:
-    return repr(("check", choice.recipe().key(), curves.curve_key(choice, "nettrim"), choice.eps))
+    return repr(("check", choice.plan().key(), curves.curve_key(choice, "nettrim"), choice.eps))
 
 
 def start(choice: Choice, layer: str) -> None:
     settings = dataclasses.asdict(choice.solving("nettrim"))
-    request = {"task": "check", "recipe": choice.recipe().to_dict(), "layer": layer, "settings": settings}
+    request = {"task": "check", "plan": choice.plan().to_dict(), "layer": layer, "settings": settings}
     work.visit().start(key(choice), request, 1)
 
 

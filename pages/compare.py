@@ -8,7 +8,7 @@ import streamlit as st
 
 from nettrim_core.figures import compare as figures
 from nettrim_core.pareto import front
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.plan import EPSILONS
 from pages import behaviours, compare_answers, compare_draws, frame, pins, session, snippets_compare, store, work
 from pages import tables_compare as tables
 from pages import words_compare as words

@@ -10,14 +10,15 @@ import streamlit as st
 from nettrim_core.figures import compare as figures
 from nettrim_core.figures.style import look_of
 from nettrim_core.jobs import Status
-from nettrim_core.recipe import Recipe
+from nettrim_core.methods import METHOD_TITLES
+from nettrim_core.plan import Plan
 from nettrim_core.record import Point
 from nettrim_core.report import Report
 from nettrim_core.seeds import Spread, spread
 from pages import curves, frame, snippets_compare, store, work
 from pages import words_compare as words
 from pages.axes import X_AXES, Y_AXES
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 SEEDS = range(5)
 
@@ -30,17 +31,17 @@ def work_key(choice: Choice) -> str:
     return curves.work_key(draws_of(choice))
 
 
-def get(recipe: Recipe, key: str, epsilon: float) -> Point | None:
-    return store.points().get(store.bundle_of(recipe.bundle), recipe, key, epsilon)
+def get(plan: Plan, key: str, epsilon: float) -> Point | None:
+    return store.points().get(store.bundle_of(plan.bundle), plan, key, epsilon)
 
 
 def draw(choice: Choice) -> None:
     """Solve the draws that are not there."""
     sweeps, bundle, points = curves.missing(draws_of(choice), get), store.bundle_of(choice.model), store.points()
-    recipes = [Recipe.from_dict(sweep["recipe"]) for sweep in sweeps]
+    plans = [Plan.from_dict(sweep["plan"]) for sweep in sweeps]
 
     def take(answer: dict[str, Any]) -> None:
-        points.add(bundle, recipes[answer["sweep"]], Point.from_dict(answer["point"]))
+        points.add(bundle, plans[answer["sweep"]], Point.from_dict(answer["point"]))
 
     work.visit().start(work_key(choice), {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)
 

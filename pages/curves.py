@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nettrim_core.plan import EPSILONS, Plan, method_key
 from nettrim_core.problem import halving
-from nettrim_core.recipe import EPSILONS, Recipe, method_key
 from nettrim_core.record import Point
 from pages.state import Choice, stops
 
-Get = Callable[[Recipe, str, float], Point | None]  # from recipe, curve and epsilon
+Get = Callable[[Plan, str, float], Point | None]  # from plan, curve and epsilon
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def curve_key(choice: Choice, name: str) -> str:
 
 def point_at(choice: Choice, name: str, get: Get) -> Point | None:
     """A method's point in this state."""
-    return get(choice.recipe(), curve_key(choice, name), choice.eps)
+    return get(choice.plan(), curve_key(choice, name), choice.eps)
 
 
 def gather(methods: Sequence[str], places: Sequence[Stop], get: Get) -> dict[str, list[Point | None]]:
@@ -101,13 +101,13 @@ def missing(states: Iterable[tuple[Choice, str]], get: Get) -> list[dict[str, An
     for choice, name in states:
         if not unfinished(point_at(choice, name, get)):
             continue
-        recipe, curve = choice.recipe(), curve_key(choice, name)
-        curves = sweeps.setdefault(recipe.key(), {"recipe": recipe.to_dict(), "curves": {}})["curves"]
+        plan, curve = choice.plan(), curve_key(choice, name)
+        curves = sweeps.setdefault(plan.key(), {"plan": plan.to_dict(), "curves": {}})["curves"]
         settings = {k: v for k, v in dataclasses.asdict(choice.method(name)).items() if k != "epsilon"}
         entry = curves.setdefault(curve, {"method": name, "settings": settings, "epsilons": []})
         if choice.eps not in entry["epsilons"]:
             entry["epsilons"].append(choice.eps)
-    return [{"recipe": sweep["recipe"], "curves": list(sweep["curves"].values())} for sweep in sweeps.values()]
+    return [{"plan": sweep["plan"], "curves": list(sweep["curves"].values())} for sweep in sweeps.values()]
 
 
 def count(sweeps: Iterable[dict[str, Any]]) -> int:
@@ -117,5 +117,5 @@ def count(sweeps: Iterable[dict[str, Any]]) -> int:
 
 def work_key(states: Iterable[tuple[Choice, str]]) -> str:
     """What the work of a page is about: moving the knob among its stops is the same work."""
-    keys = {(choice.recipe().key(), curve_key(choice, name), choice.eps) for choice, name in states}
+    keys = {(choice.plan().key(), curve_key(choice, name), choice.eps) for choice, name in states}
     return hashlib.blake2b(json.dumps(sorted(keys)).encode(), digest_size=16).hexdigest()

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from nettrim_core.bundle import Bundle
-from nettrim_core.methods import METHODS
+from nettrim_core.methods import METHOD_TITLES, METHODS
 from nettrim_core.record import REGION_SIDE, Point
 from pages import curves, frames, store, words
 from pages.axes import X_AXES, Y_AXES, Axis, known, percent
 from pages.blobs import BLOBS
 from pages.curves import Stop
 from pages.matching import Place
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 FELT = 0.0025  # a loss of accuracy worth looking at
 LEAD_IN = 0.12  # zeros shown before the first such loss
@@ -110,8 +110,8 @@ def said(
 
 def pending(choice: Choice, name: str) -> float | None:
     """The fraction of zeros where every layer is known and the network of them is not judged yet."""
-    bundle, recipe, curve = store.bundle_of(choice.model), choice.recipe(), curves.curve_key(choice, name)
-    parts = [store.points().part(bundle, recipe, layer, curve, choice.eps) for layer in choice.layers]
+    bundle, plan, curve = store.bundle_of(choice.model), choice.plan(), curves.curve_key(choice, name)
+    parts = [store.points().part(bundle, plan, layer, curve, choice.eps) for layer in choice.layers]
     reports = [part.report for part in parts if part is not None]
     if len(reports) < len(parts) or not reports:
         return None
@@ -155,8 +155,7 @@ class Pictures:
         if (layer, name) not in self._parts:
             curve, points = (lambda choice: curves.curve_key(choice, name)), store.points()
             self._parts[layer, name] = [
-                points.part(self.bundle, at.choice.recipe(), layer, curve(at.choice), at.choice.eps)
-                for at in self.stops
+                points.part(self.bundle, at.choice.plan(), layer, curve(at.choice), at.choice.eps) for at in self.stops
             ]
         return self._parts[layer, name]
 
@@ -211,8 +210,8 @@ class Pictures:
         shown = {"kind": "regions", "dense": packed([dense.reshape(-1)])["url"], "palette": REGION_COLORS}
         return self._common() | shown | {"methods": methods, "shape": side, "upwards": True}
 
-    def _get(self, recipe: Any, curve: str, epsilon: float) -> Point | None:
-        return store.points().get(self.bundle, recipe, curve, epsilon)
+    def _get(self, plan: Any, curve: str, epsilon: float) -> Point | None:
+        return store.points().get(self.bundle, plan, curve, epsilon)
 
     def _masks(self, layer: str, name: str) -> dict[str, Any]:
         masks = [None if part is None else part.mask for part in self.parts(layer, name)]

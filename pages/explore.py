@@ -56,8 +56,8 @@ class Results:
         leads = choice.methods if choice.view.match == "epsilon" else choice.methods[:1]
         self.near = {name: drawing.near(self.places[name], name in leads) for name in choice.methods}
 
-    def get(self, recipe: Any, curve: str, epsilon: float) -> Point | None:
-        return store.points().get(self.bundle, recipe, curve, epsilon)
+    def get(self, plan: Any, curve: str, epsilon: float) -> Point | None:
+        return store.points().get(self.bundle, plan, curve, epsilon)
 
     @property
     def shown(self) -> list[Point]:
@@ -95,11 +95,11 @@ def start(choice: Choice, states: list[tuple[Choice, str]] | None = None) -> Non
     sweeps = curves.missing(states, results.get)
     if not sweeps:
         return
-    recipes = [curves.Recipe.from_dict(sweep["recipe"]) for sweep in sweeps]
+    plans = [curves.Plan.from_dict(sweep["plan"]) for sweep in sweeps]
     points, bundle = store.points(), results.bundle
 
     def take(answer: dict[str, Any]) -> None:
-        points.add(bundle, recipes[answer["sweep"]], Point.from_dict(answer["point"]))
+        points.add(bundle, plans[answer["sweep"]], Point.from_dict(answer["point"]))
 
     work.visit().start(curves.work_key(states), {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)
 
@@ -148,7 +148,7 @@ def show_knob(results: Results) -> None:
     choice = results.choice
     stage.knob(drawing.knob(choice, results.stops, results.here, results.found, results.places), released)
     marks = [drawing.quality(p) for found in results.found.values() for p in found if p is not None]
-    validation = len(results.bundle.validation[1])
+    validation = len(results.bundle.validation[0])
     st.markdown(words.chart_note(choice, validation if results.judged else 0, marks))
 
 

@@ -1,103 +1,220 @@
-"""Export: the pruned network as files, checked by loading them again."""
+"""Export: a result as files, each checked by loading it again; what its zeros save; its recipe."""
 
 from __future__ import annotations
 
 import base64
-import dataclasses
-import json
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
+from nettrim_core.formats import FORMATS
 from nettrim_core.jobs import Status
+from nettrim_core.methods import titled
+from nettrim_core.recipes.command import command
+from nettrim_core.recipes.recipe import FILE, MOST_BYTES, Recipe
+from nettrim_core.recipes.script import script
 from nettrim_core.report import Report
-from pages import frame, session, snippets, store, work
-from pages.axes import percent
-from pages.state import Choice
+from pages import curves, foreign, frame, recipes, session, snippets, store, work
+from pages import words_export as said
+from pages.archives import zipped
+from pages.axes import file_size, percent
+from pages.state import Choice, setting_fields
 
-INTRO = (
-    "The pruned network as files. It is solved once more from scratch, judged on the test samples, written, and loaded "
-    "again before you get it."
-)
+state = st.session_state
 
 
 def main() -> None:
-    choice = frame.top("Take it with you", INTRO)
+    choice = frame.top("Take it with you", said.INTRO)
     if frame.ready(choice):
         work.live(show)
+    opening()
 
 
 def show() -> None:
     choice = session.current_choice()
-    st.session_state["w_method_shown"] = choice.lens[1]
-    st.segmented_control(
-        "Method", choice.methods, format_func=session.title_of, required=True, key="w_method_shown",
-        on_change=frame.picked, args=("method_shown",), help="Whose weights the files hold.",
-    )  # fmt: skip
-    method = choice.lens[1]
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        state["w_method_shown"] = choice.lens[1]
+        st.segmented_control(
+            "Method", choice.methods, format_func=titled, required=True, key="w_method_shown", on_change=frame.picked,
+            args=("method_shown",), help="Whose weights the files hold.",
+        )  # fmt: skip
+        state["w_export.how"] = choice.of("export").how
+        st.segmented_control(
+            "Result", list(said.HOW), format_func=said.HOW.__getitem__, required=True, key="w_export.how",
+            on_change=frame.picked_setting, args=("export.how",), help=setting_fields()["export.how"].metadata["help"],
+        )  # fmt: skip
+    how, method = choice.of("export").how, choice.lens[1]
+    try:
+        recipe = recipes.recipe_of(choice, how)
+    except ValueError as error:
+        st.warning(f"{error}.")
+        return
     cells = frame.Cells(choice, "Take it with you")
-    text = (
-        f"**{store.bundle_of(choice.model).title}**, layers {', '.join(choice.layers)}, pruned "
-        f"{frame.MODE_WORDS[choice.mode]} at ε = {choice.eps:g} with {choice.n:,} calibration samples."
-    )
-    with cells.cell("files", "The files", text, snippets.exported(choice, method)):
-        show_answer(choice, method)
+    text = said.subject(choice, store.bundle_of(choice.model).title, titled(method))
+    with cells.cell("files", "The files", text, script(recipe)):
+        show_files(choice, recipe)
+    with cells.cell("recipe", "The recipe", said.RECIPE):
+        st.code(command(recipe), language="bash", wrap_lines=True)
+        with st.expander("The recipe as a file"):
+            st.code(recipe.to_toml(), language="toml")
     with st.expander("How to load the weights in plain torch"):
+        st.markdown(said.LOADING)
         st.code(snippets.loaded(choice), language="python")
     cells.offer()
 
 
-def show_answer(choice: Choice, method: str) -> None:
-    settings = dataclasses.asdict(choice.solving(method))
-    request = {"task": "files", "recipe": choice.recipe().to_dict(), "method": method, "settings": settings}
+def show_files(choice: Choice, recipe: Recipe) -> None:
+    names = picked_formats(choice)
+    columns = st.columns([3, 1], vertical_alignment="bottom")
+    with columns[0]:
+        st.multiselect(
+            "Formats", available(choice), default=names, format_func=lambda name: FORMATS[name].title, key="w_formats",
+            on_change=keep_formats, help="What to write. The table below says what each is good for.",
+        )  # fmt: skip
+    with columns[1]:
+        state["w_export.batch"] = choice.of("export").batch
+        st.number_input(
+            "Samples at a time", 1, 4096, key="w_export.batch", on_change=frame.picked_setting, args=("export.batch",),
+            help="The time of a pass is measured for so many samples at once.",
+        )  # fmt: skip
+    with st.expander("What the formats are good for"):
+        st.markdown("\n".join(f"- **{FORMATS[name].title}** (`{FORMATS[name].file}`): {FORMATS[name].about}"
+                              for name in available(choice)))  # fmt: skip
+    if not names:
+        st.info("No format is chosen. Pick at least one.")
+        return
+    request = {
+        "task": "files", "recipe": recipe.to_dict(), "formats": names, "batch": choice.of("export").batch,
+        "curves": [report.to_dict() for report in curves_of(choice)] if {"curves", "html"} & set(names) else [],
+    }  # fmt: skip
     errand = work.asked(request)
     if errand is not None and errand.done:
-        show_files(errand.answers[-1], choice, method)
+        show_answers(errand.answers, choice)
     elif errand is None:
-        st.button("Prepare the files", key="prepare", type="primary", on_click=work.restart, args=(request,),
-                  help="Solve, judge on the test samples, write, and load again.")  # fmt: skip
-    else:
-        work.show_progress(
-            work.key_of(request), "Solving, writing, loading again", lambda: work.restart(request),
-            0.5 if errand.job.status is Status.RUNNING else 0.0,
+        st.button(
+            "Prepare the files", key="prepare", type="primary", on_click=work.restart, args=(request, total(names)),
+            help="Solve, judge on the test samples, write, and load again.",
         )  # fmt: skip
+    else:
+        doing = "Solving" if not errand.answers else "Writing and loading again"
+        part = None if errand.job.status is Status.RUNNING else 0.0
+        work.show_progress(work.key_of(request), doing, lambda: work.restart(request, total(names)), part)
 
 
-def show_files(answer: dict[str, Any], choice: Choice, method: str) -> None:
-    files = {name: base64.b64decode(data) for name, data in answer["files"].items()}
-    report = Report.from_dict(json.loads(files["report.json"]))
+def total(names: Sequence[str]) -> int:
+    """The answers that the worker gives."""
+    return len(names) + 2
+
+
+def available(choice: Choice) -> list[str]:
+    """The formats that can be had here: curves, where some of their points are solved."""
+    solved = bool(curves_of(choice))
+    return [name for name, entry in FORMATS.items() if solved or not entry.needs_curves]
+
+
+def picked_formats(choice: Choice) -> list[str]:
+    kept = state.get("export_formats", said.USUAL)
+    return [name for name in available(choice) if name in kept]
+
+
+def keep_formats() -> None:
+    state["export_formats"] = list(state["w_formats"])
+
+
+def curves_of(choice: Choice) -> list[Report]:
+    """The solved points that the Explore page shows of this state."""
+    bundle = store.bundle_of(choice.model)
+    stops = curves.stops_of(choice, store.facts_of(choice.model).rows)
+    found = curves.gather(choice.methods, stops, functools.partial(store.points().get, bundle))
+    return [point.report for points in found.values() for point in points if point is not None]
+
+
+def show_answers(answers: Sequence[Mapping[str, Any]], choice: Choice) -> None:
+    outcome, *written, last = answers
+    report, recipe = Report.from_dict(outcome["report"]), Recipe.from_dict(outcome["recipe"])
+    files = {FORMATS[entry["format"]].file: base64.b64decode(entry["data"]) for entry in written if "data" in entry}
+    stem = f"{choice.model}-{choice.lens[1]}-{choice.of('export').how}"
+    if len(files) > 1:
+        packed = zipped(files)
+        st.download_button(
+            f"All {len(files)} files ({file_size(len(packed))} as a ZIP)", packed, f"{stem}.zip", "application/zip",
+            on_click="ignore", type="primary", key="all_files",
+        )  # fmt: skip
     with st.container(key="checked"):
         st.header("Checked")
-        for check in answer["checks"]:
-            st.markdown(f"- ✓ {check}")
+        for entry in written:
+            show_file(entry, stem)
     with st.container(key="figures"):
         st.header("What it is worth")
-        low, high = report.accuracy_interval or (0.0, 0.0)
-        columns = st.columns(3)
-        columns[0].metric("Zeros in the pruned layers", percent(report.sparsity), border=True)
-        columns[1].metric(
-            f"Right of {report.test_samples:,} test samples", percent(report.accuracy or 0.0, 2), border=True
+        show_worth(report)
+    with st.container(key="savings"):
+        st.header("What the zeros save")
+        st.markdown(said.SAVING)
+        st.table(
+            {what: f"**{much}**: {meaning}" for what, much, meaning in said.savings(last["costs"])}, border="horizontal"
         )
-        columns[2].metric("Right before pruning", percent(report.accuracy_before or 0.0, 2), border=True)
-        st.markdown(
-            f"With 95 % confidence the accuracy lies between {percent(low, 2)} and {percent(high, 2)}. "
-            f"Of all {report.network_weights:,} weights of the network {report.network_zeros:,} are zero; "
-            "biases are counted apart."
-        )
-    stem = f"{choice.model}-{method}-eps{choice.eps:g}"
-    left, right = st.columns(2)
-    left.download_button(
-        "Weights (model.safetensors)", files["model.safetensors"], f"{stem}.safetensors", "application/octet-stream",
-        on_click="ignore", type="primary", width="stretch",
-    )  # fmt: skip
+        st.markdown(last["costs"]["sentence"])
+    with st.expander("What was made, and where"):
+        st.code(recipe.to_toml(), language="toml")
+
+
+def show_file(entry: Mapping[str, Any], stem: str) -> None:
+    known = FORMATS[entry["format"]]
+    left, right = st.columns([5, 2], vertical_alignment="center")
+    if "refused" in entry:
+        left.markdown(f"✗ **{known.title}**: {foreign.shown(entry['refused'])}")
+        return
+    left.markdown(f"✓ **{known.title}**: {foreign.shown(entry['check'])}.")
+    data = base64.b64decode(entry["data"])
     right.download_button(
-        "Report (report.json)",
-        files["report.json"],
-        f"{stem}-report.json",
-        "application/json",
-        on_click="ignore",
-        width="stretch",
-    )
+        f"{known.file} ({file_size(len(data))})", data, f"{stem}-{known.file}", "application/octet-stream",
+        on_click="ignore", key=f"file_{entry['format']}", width="stretch",
+    )  # fmt: skip
+
+
+def show_worth(report: Report) -> None:
+    figures = [("Zeros in the pruned layers", percent(report.sparsity))]
+    if report.accuracy is not None and report.accuracy_before is not None:
+        pruned = f"Right of {report.test_samples:,} test samples"
+        if report.retraining is None:
+            figures.append((pruned, percent(report.accuracy, 2)))
+        else:
+            figures.append(("Right after pruning", percent(report.accuracy, 2)))
+            figures.append((f"{pruned}, retrained", percent(report.retraining.accuracy or 0.0, 2)))
+        figures.append(("Right before pruning", percent(report.accuracy_before, 2)))
+    for column, (label, value) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, value, border=True)
+    st.markdown(said.worth(report))
+
+
+def opening() -> None:
+    """Open a recipe."""
+    key = f"recipe_file_{state.get('recipe_files', 0)}"
+    with st.container(key="opening"):
+        st.header("Open a recipe")
+        if state.get("recipe_said"):
+            for sentence in state["recipe_said"]:
+                st.warning(foreign.shown(sentence))
+        st.file_uploader(said.OPEN, "toml", key=key, on_change=open_recipe, args=(key,), max_upload_size=1)
+
+
+def open_recipe(key: str) -> None:
+    """Go to the state that a recipe asks for, or say what of it cannot be followed."""
+    state["recipe_files"] = state.get("recipe_files", 0) + 1
+    data = state[key].getvalue()
+    try:
+        if len(data) > MOST_BYTES:
+            raise ValueError(f"{FILE}: over {MOST_BYTES:,} bytes is no recipe")
+        recipe = Recipe.from_toml(data.decode(), state[key].name)
+    except (ValueError, UnicodeDecodeError) as error:
+        state["recipe_said"] = [str(error)]
+        return
+    query, notices = recipes.query_of(recipe)
+    choice, others = session.choice_of({name: [value] for name, value in query.items()})
+    session.choose(choice)
+    state["recipe_said"] = [*notices, *(sentence.replace("The link", "The recipe") for sentence in others)]
 
 
 main()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from nettrim_core.recipe import EPSILONS, Recipe
+from nettrim_core.plan import EPSILONS, Plan
 from nettrim_core.record import Point, region_axes
 from pages import curves, frame, session, store, work
 from pages.lessons import CARDS, Card, Door, Evidence, Slider, glossary
@@ -90,7 +90,7 @@ def stored(choice: Choice, method: str, epsilon: float) -> Point | None:
     """A point that was stored or solved; its bundle's sweeps are read when it is first asked for."""
     bundle, points = store.bundle_of(choice.model), store.points()
     points.read_stored(bundle)
-    return points.get(bundle, choice.recipe(), curves.curve_key(choice, method), epsilon)
+    return points.get(bundle, choice.plan(), curves.curve_key(choice, method), epsilon)
 
 
 def solved(choice: Choice, method: str, epsilon: float) -> Point:
@@ -130,12 +130,12 @@ def prepare(card: Card) -> None:
 
 
 def start(card: Card, sweeps: list[dict[str, Any]]) -> None:
-    recipes = [Recipe.from_dict(sweep["recipe"]) for sweep in sweeps]
-    points, bundles = store.points(), [store.bundle_of(recipe.bundle) for recipe in recipes]
+    plans = [Plan.from_dict(sweep["plan"]) for sweep in sweeps]
+    points, bundles = store.points(), [store.bundle_of(plan.bundle) for plan in plans]
 
     def take(answer: dict[str, Any]) -> None:
         place = answer["sweep"]
-        points.add(bundles[place], recipes[place], Point.from_dict(answer["point"]))
+        points.add(bundles[place], plans[place], Point.from_dict(answer["point"]))
 
     key = curves.work_key(wanted(card))
     work.visit().start(key, {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)

@@ -68,7 +68,7 @@ class View:
     def request(self, task: str, **more: Any) -> dict[str, Any]:
         """What a worker is asked."""
         settings = dataclasses.asdict(self.choice.solving(self.method))
-        of = {"task": task, "recipe": self.choice.recipe().to_dict(), "method": self.method, "settings": settings}
+        of = {"task": task, "plan": self.choice.plan().to_dict(), "method": self.method, "settings": settings}
         return of | {"layer": self.layer, **more}
 
     def of_layer(self) -> dict[str, Any]:

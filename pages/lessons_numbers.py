@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.plan import EPSILONS
 from nettrim_core.record import Point
 from nettrim_core.report import LayerReport
 from pages.axes import X_AXES, Y_AXES
@@ -64,7 +64,7 @@ class Evidence:
 def request_of(choice: Choice, method: str) -> dict[str, Any]:
     """A layer of a choice, solved by one of its methods, as the lesson's tasks are asked for it."""
     settings = dataclasses.asdict(choice.solving(method))
-    return {"recipe": choice.recipe().to_dict(), "layer": choice.lens[0], "method": method, "settings": settings}
+    return {"plan": choice.plan().to_dict(), "layer": choice.lens[0], "method": method, "settings": settings}
 
 
 def layer_of(point: Point, name: str) -> LayerReport:

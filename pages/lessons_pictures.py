@@ -11,7 +11,8 @@ import numpy as np
 from nettrim_core.figures import lessons as figures
 from nettrim_core.figures.lessons import Line
 from nettrim_core.figures.style import look_of
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.methods import METHOD_TITLES
+from nettrim_core.plan import EPSILONS
 from nettrim_core.record import Point
 from pages.axes import X_AXES, Y_AXES, kilobytes, percent
 from pages.lessons_numbers import (
@@ -32,7 +33,6 @@ from pages.lessons_numbers import (
     near,
     promised,
 )
-from pages.state import METHOD_TITLES
 from pages.words import right
 
 ZEROS, RIGHT = X_AXES["sparsity"].title, Y_AXES["accuracy"].title

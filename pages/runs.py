@@ -87,7 +87,7 @@ def tune_request(choice: Choice, names: Sequence[str]) -> dict[str, Any]:
     """These methods, pruned and retrained in turn."""
     return {
         "task": "tune",
-        "recipe": choice.recipe().to_dict(),
+        "plan": choice.plan().to_dict(),
         "methods": [[name, dataclasses.asdict(choice.solving(name))] for name in names],
         "training": dataclasses.asdict(choice.of("train")),
     }
@@ -99,7 +99,7 @@ def rounds_request(choice: Choice) -> dict[str, Any]:
     name = choice.lens[1]
     return {
         "task": "rounds",
-        "recipe": dataclasses.replace(choice.recipe(), scale=()).to_dict(),
+        "plan": dataclasses.replace(choice.plan(), scale=()).to_dict(),
         "method": name,
         "settings": dataclasses.asdict(choice.method(name)),
         "targets": rounds.targets,
@@ -159,7 +159,7 @@ def at_work(choice: Choice) -> str:
     task = job.request["task"]
     if task == "tune":
         mine = tune_request(choice, choice.methods)
-        same = all(job.request[key] == mine[key] for key in ("recipe", "training"))
+        same = all(job.request[key] == mine[key] for key in ("plan", "training"))
         return task if same and all(entry in mine["methods"] for entry in job.request["methods"]) else ""
     if task == "rounds":
         return task if here.key == work.key_of(rounds_request(choice)) else ""

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from nettrim_core.bundle import sample_names
+from nettrim_core.methods import titled
 from pages.lessons import CARDS
-from pages.state import METHOD_TITLES, Choice, Facts, parse
+from pages.state import Choice, Facts, parse
 from pages.store import facts_of
 
 REMEMBERED = 100  # choices that can be undone
@@ -88,7 +89,7 @@ def publish(choice: Choice) -> None:
 
 
 def title_of(method: str) -> str:
-    return METHOD_TITLES.get(method, method)
+    return titled(method)
 
 
 def link(choice: Choice) -> str:

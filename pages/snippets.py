@@ -7,7 +7,8 @@ from typing import Any
 
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
-from nettrim_core.recipe import EPSILONS
+from nettrim_core.plan import EPSILONS
+from nettrim_core.recipes.script import changed, expression
 from pages.curves import grid_of, stops_of
 from pages.state import Choice
 from pages.store import facts_of
@@ -18,18 +19,11 @@ def method_source(choice: Choice, name: str, epsilon: float | None = None) -> st
     method: Any = choice.method(name)
     if epsilon is not None:
         method = dataclasses.replace(method, epsilon=epsilon)
-    return f"{type(method).__name__}({changed(method, always='' if epsilon is None else 'epsilon')})"
-
-
-def changed(settings: Any, always: str = "") -> str:
-    """The arguments that are not at their default, and the one that is always said, which comes first."""
-    said = [f for f in dataclasses.fields(settings) if f.name == always or getattr(settings, f.name) != f.default]
-    said.sort(key=lambda f: f.name != always)
-    return ", ".join(f"{f.name}={getattr(settings, f.name)!r}" for f in said)
+    return expression(method, () if epsilon is None else ("epsilon",))
 
 
 def cascade_source(choice: Choice) -> str:
-    rules = choice.recipe().cascade
+    rules = choice.plan().cascade
     if rules is None:
         return "False"
     if rules == Cascade():
@@ -39,7 +33,7 @@ def cascade_source(choice: Choice) -> str:
 
 def options(choice: Choice, rows: str) -> str:
     """The arguments that prune and sweep share."""
-    scale = dict(choice.recipe().scale)
+    scale = dict(choice.plan().scale)
     said = f"cascade={cascade_source(choice)}, test=bundle.{rows}, seed={choice.seed}, max_patches={choice.patches},"
     return said + (f" scale={scale!r}," if scale else "")
 
@@ -163,21 +157,6 @@ def sight(choice: Choice) -> str:
         "first = pruned.get_submodule(layers[0]).weight\n"
         "left = (first != 0).sum(0)  # weights left, for every input of the layer\n"
         'print(f"{int((left > 0).sum())} of {left.numel()} inputs are still used")\n'
-    )
-
-
-def exported(choice: Choice, name: str) -> str:
-    """The exported files."""
-    method = method_source(choice, name, choice.eps)
-    return (
-        imports(dataclasses.replace(choice, methods=(name,)), "export", "prune")
-        + setup(choice)
-        + "pruned, report = prune(\n"
-        f"    bundle.model, inputs, {method}, layers,\n"
-        f"    {options(choice, 'test')}\n"
-        ")\n"
-        'for check in export(pruned, report, "pruned"):\n'
-        "    print(check)\n"
     )
 
 

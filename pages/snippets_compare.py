@@ -15,7 +15,7 @@ from pages.state import Choice
 def _pruned(candidates: Sequence[Candidate], *names: str) -> str:
     """``candidates``: name -> (bundle, pruned, report)."""
     used = {"load_bundle", "prune", *names} | {type(METHODS[c.method]).__name__ for c in candidates}
-    if any(c.recipe.cascade not in (None, Cascade()) for c in candidates):
+    if any(c.plan.cascade not in (None, Cascade()) for c in candidates):
         used.add("Cascade")
     ordered = sorted(used, key=lambda name: (not name.isupper(), name[0].islower(), name))
     calls = "".join(_call(candidate) for candidate in candidates)

@@ -15,7 +15,7 @@ def _solved(choice: Choice, *names: str) -> str:
     used = {source.partition("(")[0], "load_bundle", "prune_layer", *names}
     used |= {"Cascade"} if cascade.startswith("Cascade") else set()
     ordered = sorted(used, key=lambda name: (not name.isupper(), name[0].islower(), name))
-    scale = dict(choice.recipe().scale)
+    scale = dict(choice.plan().scale)
     return (
         f"from nettrim_core import {', '.join(ordered)}\n" + setup(choice) + "problem, result = prune_layer(\n"
         f'    bundle.model, inputs, {source}, "{layer}", layers,\n'

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from nettrim_core.cascade import Cascade
 from nettrim_core.finetune import Training
 from nettrim_core.methods import METHODS
+from nettrim_core.plan import EPSILONS, PATCHES, SAMPLES, Plan, method_from
 from nettrim_core.problem import Method, Settings, check_setting, legal_values, setting, settings_of
 from nettrim_core.problem import choice as one_of
-from nettrim_core.recipe import EPSILONS, PATCHES, SAMPLES, Recipe, method_from
 from nettrim_core.shares import RULES
 
 EPSILON_RANGE = (0.001, 0.999)
@@ -29,20 +29,6 @@ PRESETS = {"Exact": EPSILONS[3], "Gentle": EPSILONS[10], "Balanced": DEFAULT_EPS
 HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options", "presets", "code", "notebook", "share")
 
 _FIGURES = ("accuracy", "drop", "discrepancy", "bound", "l1", "nonzeros", "bytes", "seconds")
-
-METHOD_TITLES = {
-    "nettrim": "Net-Trim",
-    "nettrim_refit": "Net-Trim + refit",
-    "lobs": "L-OBS",
-    "exactobs": "Exact OBS",
-    "magnitude": "Magnitude",
-    "magnitude_refit": "Magnitude + refit",
-    "magnitude_global": "Magnitude, global",
-    "lobs_sweeps": "L-OBS, swept",
-    "wanda": "Wanda",
-    "sparsegpt": "SparseGPT",
-    "alps": "ALPS",
-}
 
 
 @dataclass(frozen=True)
@@ -96,6 +82,17 @@ class Rounds(Settings):
 
 
 @dataclass(frozen=True)
+class Takeout(Settings):
+    """What the Export page takes away."""
+
+    how: str = one_of(
+        "epsilon", "budget", "retrained", "rounds", help="pruned at epsilon, by the Budget page's budget, retrained "
+        "after pruning, or in rounds, both as the Fine-tune page has them"
+    )  # fmt: skip
+    batch: int = setting(1, 1, 4096, help="samples at a time, for which the time of a pass is measured")
+
+
+@dataclass(frozen=True)
 class Lens(Settings):
     """What the Layer page looks at, beside the neuron."""
 
@@ -112,6 +109,7 @@ OWNERS: dict[str, Any] = {
     "train": Training,
     "rounds": Rounds,
     "lens": Lens,
+    "export": Takeout,
     **METHODS,
 }
 # of every layer, by "scale.fc1" and "lock.fc1"
@@ -154,11 +152,11 @@ class Choice:
         """The settings of one owner that is no method: ``View``, ``Cascade``, ``Goal``, ``Training``, ..."""
         return OWNERS[owner](**self._settings_of(owner))
 
-    def recipe(self) -> Recipe:
+    def plan(self) -> Plan:
         rules = self.of("cascade") if self.mode == "cascade" else None
         factors = ((name, self.settings.get(f"scale.{name}", 1.0)) for name in self.layers)
         scale = tuple((name, factor) for name, factor in factors if factor != 1)
-        return Recipe(self.model, self.layers, rules, self.n, self.seed, self.patches, scale)
+        return Plan(self.model, self.layers, rules, self.n, self.seed, self.patches, scale)
 
     def method(self, name: str) -> Method:
         """The method with this choice's settings; its epsilon is not set."""
@@ -218,7 +216,7 @@ class Choice:
         query = {
             "model": self.model,
             "layers": ",".join(self.layers),
-            "eps": f"{self.eps:g}",
+            "eps": str(self.eps),
             "methods": ",".join(self.methods),
             "mode": self.mode,
             "seed": str(self.seed),

@@ -3,7 +3,6 @@ begins."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -13,8 +12,9 @@ import numpy as np
 
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle, load_bundle
 from nettrim_core.capture import anatomy, sizes_of
+from nettrim_core.environment import cores
 from nettrim_core.methods import METHODS, NetTrim
-from nettrim_core.recipe import Recipe
+from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, decision_regions, load_points, point_key
 from nettrim_core.report import LayerReport
 from nettrim_core.subsets import restored
@@ -42,7 +42,7 @@ def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
     """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
     bundle = bundle_of(name)
     sizes = sizes_of(bundle.model, bundle.calibration[:1], samples, patches)
-    return {layer: NetTrim().memory(size, len(os.sched_getaffinity(0))) for layer, size in sizes.items()}
+    return {layer: NetTrim().memory(size, cores()) for layer, size in sizes.items()}
 
 
 @lru_cache(maxsize=8)
@@ -59,7 +59,7 @@ class Part:
     mask: np.ndarray
 
 
-PointKey = tuple[str, str, str]  # of the bundle, the recipe, the method with its settings and epsilon
+PointKey = tuple[str, str, str]  # of the bundle, the plan, the method with its settings and epsilon
 PartKey = tuple[str, str, str, float, str]
 
 
@@ -87,55 +87,55 @@ class Points:
                 except ValueError:
                     continue  # the page computes what it does not find
                 for point in stored.points:
-                    self._stored[bundle.fingerprint, stored.recipe.key(), point.key] = point
-                    self._stored_parts |= dict(_parts(bundle, stored.recipe, point))
+                    self._stored[bundle.fingerprint, stored.plan.key(), point.key] = point
+                    self._stored_parts |= dict(_parts(bundle, stored.plan, point))
                 for part in stored.subsets:
-                    self._subsets[bundle.fingerprint, replace(stored.recipe, layers=part).key()] = stored, part
+                    self._subsets[bundle.fingerprint, replace(stored.plan, layers=part).key()] = stored, part
 
-    def add(self, bundle: Bundle, recipe: Recipe, point: Point) -> None:
+    def add(self, bundle: Bundle, plan: Plan, point: Point) -> None:
         """Take a point in; a rough one never in the place of a better one."""
-        key = bundle.fingerprint, recipe.key(), point.key
+        key = bundle.fingerprint, plan.key(), point.key
         with self._lock:
             if point.report.rough and key in self._live:
                 return
             self._live[key] = point
             if not point.report.rough:
-                self._live_parts.update(_parts(bundle, recipe, point))
+                self._live_parts.update(_parts(bundle, plan, point))
             for held, most in ((self._live, LIVE_POINTS), (self._live_parts, LIVE_PARTS)):
                 while len(held) > most:
                     held.popitem(last=False)
 
-    def get(self, bundle: Bundle, recipe: Recipe, curve: str, epsilon: float) -> Point | None:
+    def get(self, bundle: Bundle, plan: Plan, curve: str, epsilon: float) -> Point | None:
         """A point of a curve, None where there is none yet."""
-        recipe_key = recipe.key()
+        plan_key = plan.key()
         with self._lock:
-            if (found := self._subsets.pop((bundle.fingerprint, recipe_key), None)) is not None:
-                self._stored |= {(bundle.fingerprint, recipe_key, point.key): point for point in _of_part(*found)}
-            key = bundle.fingerprint, recipe_key, point_key(curve, epsilon)
+            if (found := self._subsets.pop((bundle.fingerprint, plan_key), None)) is not None:
+                self._stored |= {(bundle.fingerprint, plan_key, point.key): point for point in _of_part(*found)}
+            key = bundle.fingerprint, plan_key, point_key(curve, epsilon)
             return self._stored.get(key) or self._live.get(key)
 
-    def part(self, bundle: Bundle, recipe: Recipe, layer: str, curve: str, epsilon: float) -> Part | None:
+    def part(self, bundle: Bundle, plan: Plan, layer: str, curve: str, epsilon: float) -> Part | None:
         """One layer of a point: of this one, or, as layers pruned in parallel come out the same whatever others are
         pruned, of one of other layers."""
-        if (point := self.get(bundle, recipe, curve, epsilon)) is not None:
+        if (point := self.get(bundle, plan, curve, epsilon)) is not None:
             report = next(entry for entry in point.report.layers if entry.name == layer)
             return Part(report, point.masks[layer])
-        key = _part_key(bundle, recipe, layer, point_key(curve, epsilon))
+        key = _part_key(bundle, plan, layer, point_key(curve, epsilon))
         with self._lock:
             found = self._stored_parts.get(key) or self._live_parts.get(key)
-        return found if recipe.cascade is None else None
+        return found if plan.cascade is None else None
 
 
-def _part_key(bundle: Bundle, recipe: Recipe, layer: str, point: str) -> PartKey:
-    return bundle.fingerprint, recipe.context, layer, dict(recipe.scale).get(layer, 1.0), point
+def _part_key(bundle: Bundle, plan: Plan, layer: str, point: str) -> PartKey:
+    return bundle.fingerprint, plan.context, layer, dict(plan.scale).get(layer, 1.0), point
 
 
-def _parts(bundle: Bundle, recipe: Recipe, point: Point) -> list[tuple[PartKey, Part]]:
+def _parts(bundle: Bundle, plan: Plan, point: Point) -> list[tuple[PartKey, Part]]:
     """The layers of a point that would come out the same beside others."""
-    if recipe.cascade is not None or METHODS[point.method].joint:
+    if plan.cascade is not None or METHODS[point.method].joint:
         return []
     return [
-        (_part_key(bundle, recipe, entry.name, point.key), Part(entry, point.masks[entry.name]))
+        (_part_key(bundle, plan, entry.name, point.key), Part(entry, point.masks[entry.name]))
         for entry in point.report.layers
     ]
 

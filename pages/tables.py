@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from nettrim_core.methods import titled
 from nettrim_core.record import Point
 from nettrim_core.report import LayerReport
 from pages.axes import megabytes
-from pages.state import METHOD_TITLES
 
 STYLE = """<style>
 .ntl { width: 100%; border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
@@ -32,7 +32,7 @@ def layers(points: Sequence[Point]) -> str:
                 if k == 0
                 else ""
             )
-            title = escape(METHOD_TITLES.get(point.method, point.method))
+            title = escape(titled(point.method))
             rows.append(
                 f"<tr>{head}<td>{title}</td><td>{_certificate(entry, point.report.rough)}</td>"
                 f"<td>{_bound(entry)}</td></tr>"

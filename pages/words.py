@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettrim_core.jobs import Job
+from nettrim_core.methods import METHOD_TITLES, titled
 from nettrim_core.record import Point
 from nettrim_core.report import LayerReport, Report
 from pages.axes import Axis, known, megabytes, percent
 from pages.matching import Place
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 MATCHES = {"epsilon": "epsilon", "sparsity": "zeros", "accuracy": "accuracy"}
 X_WORDS = {"sparsity": "zeros among the weights", "epsilon": "epsilon"}
@@ -86,7 +87,7 @@ def setting_title(name: str) -> str:
     if name in ("eps", "n"):
         return {"eps": "epsilon", "n": "calibration samples"}[name]
     owner, _, own = name.rpartition(".")
-    return f"{'Cascade' if owner == 'cascade' else METHOD_TITLES.get(owner, owner)}: {own}"
+    return f"{'Cascade' if owner == 'cascade' else titled(owner)}: {own}"
 
 
 def symbol(name: str) -> str:
@@ -201,7 +202,7 @@ def grid_text(choice: Choice) -> str:
 def sentence(point: Point) -> str:
     """One sentence about one method in one state (Markdown)."""
     report = point.report
-    text = f"**{METHOD_TITLES.get(point.method, point.method)}** sets {percent(report.sparsity)} of the weights to zero"
+    text = f"**{titled(point.method)}** sets {percent(report.sparsity)} of the weights to zero"
     if report.accuracy is not None and report.accuracy_before is not None:
         lost = 100 * (report.accuracy_before - report.accuracy)
         change = f"{abs(lost):.1f} points {'fewer' if lost > 0 else 'more'} than before"
@@ -272,8 +273,7 @@ def batch_norms(points: Sequence[Point]) -> str:
     if not kept:
         return ""
     each = ", ".join(
-        f"{percent(accuracy)} instead of {percent(p.report.accuracy or 0.0)} with "
-        f"{METHOD_TITLES.get(p.method, p.method)}"
+        f"{percent(accuracy)} instead of {percent(p.report.accuracy or 0.0)} with {titled(p.method)}"
         for p, accuracy in kept
     )
     return (

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettrim_core.figures.budget import ROUNDING
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.report import Allocation, LayerReport, Report
 from pages.axes import percent, points
-from pages.state import METHOD_TITLES, Choice, Goal
+from pages.state import Choice, Goal
 
 INTRO = (
     "Some layers can lose almost all of their weights without harm, others hardly any. Say what the **whole network** "

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from nettrim_core.finetune import Epoch
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.report import Report
 from pages.axes import percent
 from pages.runs import Best, Run
-from pages.state import METHOD_TITLES
 from pages.tables import STYLE
 
 INTRO = (

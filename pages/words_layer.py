@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nettrim_core.figures.layer import rank_floor
+from nettrim_core.methods import METHOD_TITLES
 from pages import words
 from pages.axes import percent
-from pages.state import METHOD_TITLES
 
 Data = Mapping[str, Any]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.record import Point
 from pages import words
-from pages.state import METHOD_TITLES, Choice
+from pages.state import Choice
 
 INTRO = (
     "Put results and your own words together on one page, in your order, and keep it as a file: it opens in Jupyter, "

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from nettrim_core.methods import METHOD_TITLES
 from pages.axes import percent
-from pages.state import METHOD_TITLES
 from pages.words_layer import many, number
 
 Data = Mapping[str, Any]

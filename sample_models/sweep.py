@@ -19,7 +19,7 @@ import torch
 from nettrim_core import Cascade, load_bundle, sample_names
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle
 from nettrim_core.capture import anatomy
-from nettrim_core.recipe import EPSILONS, SAMPLES, Recipe, coarse_to_fine
+from nettrim_core.plan import EPSILONS, SAMPLES, Plan, coarse_to_fine
 from nettrim_core.record import Point, Stored, save_points
 from nettrim_core.subsets import figures, subsets
 from nettrim_core.tasks.sweeps import solve
@@ -33,8 +33,8 @@ NOT_STORED = {("lenet_5", "cascade"), ("resnet_small", "cascade")}
 FEW = 5  # layers, of which there are 30 parts
 
 
-def final(recipe: Recipe, curves: list[dict[str, Any]], bundle: Bundle, bench: Workbench) -> list[Point]:
-    solved = solve(recipe, curves, bundle, known=bench.known(recipe))
+def final(plan: Plan, curves: list[dict[str, Any]], bundle: Bundle, bench: Workbench) -> list[Point]:
+    solved = solve(plan, curves, bundle, known=bench.known(plan))
     return [point for point in solved if not point.report.rough]
 
 
@@ -59,17 +59,17 @@ def main() -> None:
             bundle = load_bundle(name)
             layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
             samples = min(SAMPLES, len(bundle.calibration))
-            recipe = Recipe(name, layers, rules, samples)
+            plan = Plan(name, layers, rules, samples)
             started = time.perf_counter()
             bench = Workbench()
-            points = final(recipe, curves, bundle, bench)
+            points = final(plan, curves, bundle, bench)
             few = mode == "parallel" and len(layers) <= FEW
             parts = {
-                part: figures(layers, in_order(points, final(replace(recipe, layers=part), curves, bundle, bench)))
+                part: figures(layers, in_order(points, final(replace(plan, layers=part), curves, bundle, bench)))
                 for part in (subsets(layers) if few else [])
             }
             path = SAMPLE_MODELS / name / f"sweep_{mode}.npz"
-            save_points(path, bundle.fingerprint, Stored(recipe, points, parts))
+            save_points(path, bundle.fingerprint, Stored(plan, points, parts))
             uncertified = sum(not point.report.converged for point in points)
             print(f"{path.name} of {name}: {len(points)} points, {uncertified} not converged, "
                   f"{time.perf_counter() - started:.0f} s, {path.stat().st_size / 1e6:.1f} MB", flush=True)  # fmt: skip

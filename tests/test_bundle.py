@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ import pytest
 import torch
 from torch import nn
 
-from nettrim_core import load_bundle, sample_names, save_bundle
+from nettrim_core import (
+    AccuracyDrop,
+    allocate,
+    evaluate,
+    finetune,
+    load_bundle,
+    masks_of,
+    prune,
+    sample_names,
+    save_bundle,
+)
 from nettrim_core.architecture import build, describe
 from nettrim_core.blocks import Residual
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle
@@ -37,6 +48,56 @@ def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
         assert torch.equal(loaded[1], given[1])
     assert torch.equal(bundle.calibration, data[0][0])
     assert bundle.fingerprint == load_bundle(path).fingerprint
+
+
+def test_a_bundle_needs_no_labels(tmp_path: Path) -> None:
+    rows = [torch.randn(n, 2, 10, 10) for n in (6, 5, 4)]
+    model = small_cnn()
+    path = save_bundle(
+        tmp_path / "mine", model, train=(rows[0], None), validation=(rows[1], None), test=(rows[2], None)
+    )
+    bundle = load_bundle(path)
+    assert (bundle.train[1], bundle.validation[1], bundle.test[1]) == (None, None, None)
+    assert torch.equal(bundle.test[0], rows[2])
+    assert bundle.fingerprint == load_bundle(path).fingerprint
+    labelled = (rows[0], torch.zeros(6).long()), (rows[1], torch.zeros(5).long()), (rows[2], torch.zeros(4).long())
+    other = save_bundle(tmp_path / "other", model, **dict(zip(("train", "validation", "test"), labelled, strict=True)))
+    assert load_bundle(other).fingerprint != bundle.fingerprint
+    pruned, report = prune(bundle.model, bundle.calibration, "lobs", test=bundle.test)
+    assert (report.accuracy, report.accuracy_before, report.test_samples) == (None, None, 0)
+    assert report.sparsity > 0
+    measured = evaluate(pruned, bundle.test, bundle.model)
+    assert measured.accuracy is None
+    assert measured.agreement is not None
+    with pytest.raises(ValueError, match="data has no labels, and retraining needs something to learn"):
+        finetune(pruned, masks_of(pruned), bundle.train, bundle.validation)
+    with pytest.raises(ValueError, match=r"give validation rows, \(inputs, labels\)"):
+        allocate(bundle.model, bundle.calibration, "lobs", AccuracyDrop(0.01), validation=bundle.validation)
+
+
+def test_names_of_classes_come_back(tmp_path: Path) -> None:
+    rows = {name: (torch.randn(5, 2, 10, 10), torch.randint(0, 5, (5,))) for name in ("train", "validation", "test")}
+    path = save_bundle(tmp_path / "mine", small_cnn(), **rows, classes=["cat", "dog", "hen", "ant", "bee"])
+    assert load_bundle(path).classes == ("cat", "dog", "hen", "ant", "bee")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "says"),
+    [
+        ((5, 3, 10, 10), [0, 1, 2, 3, 4], "does not take samples of shape (3, 10, 10)"),
+        ((5, 2, 10, 10), [0, 1, 2, 3, 5], "its labels go from 0 to 5"),
+        ((5, 2, 10, 10), [-1, 1, 2, 3, 4], "its labels go from -1 to 4"),
+        ((0, 2, 10, 10), [], "train has no samples"),
+    ],
+)
+def test_data_that_the_network_cannot_take_is_refused(
+    tmp_path: Path, inputs: tuple[int, ...], labels: list[int], says: str
+) -> None:
+    rows = (torch.randn(inputs), torch.tensor(labels, dtype=torch.long))
+    path = save_bundle(tmp_path / "mine", small_cnn(), train=rows, validation=rows, test=rows)
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        load_bundle(path)
+    assert "mine" in str(error.value)
 
 
 def residual_net() -> nn.Sequential:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nettrim_core import load_bundle
-from nettrim_core.recipe import EPSILONS, Recipe
+from nettrim_core.plan import EPSILONS, Plan
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
 from pages import curves, words
@@ -48,7 +48,7 @@ def test_any_number_can_be_on_the_knob(name: str) -> None:
     assert words.setting_title(name)
 
 
-def test_what_is_missing_is_asked_for_once_by_recipe_and_curve() -> None:
+def test_what_is_missing_is_asked_for_once_by_plan_and_curve() -> None:
     states = curves.wanted(HERE, ROWS)
     (sweep,) = curves.missing(states, nothing)
     assert [curve["method"] for curve in sweep["curves"]] == ["nettrim", "magnitude"]
@@ -57,8 +57,8 @@ def test_what_is_missing_is_asked_for_once_by_recipe_and_curve() -> None:
     assert curves.count([sweep]) == 2 * len(EPSILONS)
     samples = dataclasses.replace(HERE, knob="n")
     by_samples = curves.missing(curves.wanted(samples, ROWS), nothing)
-    assert by_samples[0]["recipe"]["samples"] == 200  # where the knob is
-    assert {sweep["recipe"]["samples"] for sweep in by_samples} == set(stops(samples, "n", ROWS))
+    assert by_samples[0]["plan"]["samples"] == 200  # where the knob is
+    assert {sweep["plan"]["samples"] for sweep in by_samples} == set(stops(samples, "n", ROWS))
     damping = dataclasses.replace(HERE, knob="magnitude.damping")
     (only,) = curves.missing(curves.wanted(damping, ROWS), nothing)
     assert len([curve for curve in only["curves"] if curve["method"] == "nettrim"]) == 1  # damping is not its
@@ -94,7 +94,7 @@ def test_moving_the_knob_is_the_same_work_and_a_setting_is_not() -> None:
 def found() -> dict[str, list[Point | None]]:
     wanted = [{"method": name, "settings": {}, "epsilons": list(EPSILONS)} for name in ("exactobs", "magnitude")]
     points: dict[str, list[Point | None]] = {"exactobs": [], "magnitude": []}
-    for point in solve(Recipe("digits_mlp", ("fc2", "fc3"), samples=200), wanted, load_bundle("digits_mlp")):
+    for point in solve(Plan("digits_mlp", ("fc2", "fc3"), samples=200), wanted, load_bundle("digits_mlp")):
         points[point.method].append(point)
     return points
 

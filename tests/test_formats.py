@@ -19,6 +19,8 @@ from torch.nn.utils import prune as torch_prune
 from nettrim_core import (
     FORMATS,
     Magnitude,
+    Plan,
+    Recipe,
     Report,
     dense_state,
     export,
@@ -35,6 +37,8 @@ from nettrim_core.formats import source
 from nettrim_core.formats.compare import tolerance
 from tests.conftest import small_cnn, small_mlp
 
+TELLING = ("report", "html", "curves", "recipe", "script", "notebook")  # of the network; they do not hold it
+WEIGHTS = [name for name in FORMATS if name not in TELLING]
 NETWORKS = ("digits_mlp", "lenet_5", "mnist1d_conv", "resnet_small")
 Pruned = tuple[nn.Module, Report, Tensor]
 
@@ -189,7 +193,8 @@ def test_the_smaller_network_is_smaller_and_says_the_same(network: Pruned, tmp_p
 def test_all_formats_at_once(mlp: Pruned, tmp_path: Path) -> None:
     model, report, inputs = mlp
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    checks = export(model.train(), report, tmp_path, list(FORMATS), inputs=inputs)
+    recipe = Recipe(Plan("mine", ("fc1", "fc2", "fc3")), Magnitude(epsilon=0.3))
+    checks = export(model.train(), report, tmp_path, list(FORMATS), inputs=inputs, recipe=recipe, curves=[report])
     assert model.training
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     assert [check.split()[0] for check in checks] == [entry.file for entry in FORMATS.values()]
@@ -200,6 +205,7 @@ def test_every_format_is_told_apart_and_described() -> None:
     for field in ("title", "file", "about"):
         assert len({getattr(entry, field) for entry in FORMATS.values()}) == len(FORMATS)
     assert {name for name, entry in FORMATS.items() if entry.needs_inputs} == {"onnx", "pt2", "smaller"}
+    assert {name for name, entry in FORMATS.items() if entry.needs_recipe} == {"recipe", "script", "notebook"}
     assert all("\n" not in entry.about and "!" not in entry.about for entry in FORMATS.values())
 
 
@@ -214,7 +220,7 @@ def test_weights_that_two_layers_share_are_written(inputs: Tensor, tmp_path: Pat
 
 def test_types_that_numpy_does_not_have(mlp: Pruned, tmp_path: Path) -> None:
     model = copy.deepcopy(mlp[0]).bfloat16()
-    weights = [name for name in FORMATS if name not in ("compact", "onnx")]
+    weights = [name for name in WEIGHTS if name not in ("compact", "onnx")]
     export(model, mlp[1], tmp_path, weights, inputs=mlp[2].bfloat16())
     assert load_smaller(tmp_path / "smaller.safetensors").fc1.weight.dtype == torch.bfloat16
     with pytest.raises(ValueError, match=r"a compact file cannot hold these weights .* choose safetensors"):
@@ -228,6 +234,10 @@ def test_types_that_numpy_does_not_have(mlp: Pruned, tmp_path: Path) -> None:
         (["onnx"], "the format onnx needs inputs"),
         (["pt2"], "the format pt2 needs inputs"),
         (["smaller"], "the format smaller needs inputs"),
+        (["recipe"], "the format recipe needs a recipe"),
+        (["script"], "the format script needs a recipe"),
+        (["notebook"], "the format notebook needs a recipe"),
+        (["curves"], "the format curves needs curves"),
         ("onnx", "must be a list of names"),
         ([], "at least one of safetensors"),
     ],
@@ -298,9 +308,9 @@ def moved(weight: Tensor) -> None:
 UNSEEN = {("masks", nudged), ("smaller", nudged), ("smaller", filled)}
 TAMPERED = [
     pytest.param(name, tamper, id=f"{name}-{tamper.__name__}")
-    for name in FORMATS
+    for name in WEIGHTS
     for tamper in (nudged, filled, emptied, moved)
-    if name != "report" and (name, tamper) not in UNSEEN
+    if (name, tamper) not in UNSEEN
 ]
 
 
@@ -352,7 +362,7 @@ def test_a_network_that_was_not_made_smaller_is_refused(
         FORMATS["smaller"].check(made, path)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("report", "smaller")])
+@pytest.mark.parametrize("name", [name for name in WEIGHTS if name != "smaller"])
 def test_a_report_of_another_network_is_refused(name: str, mlp: Pruned, tmp_path: Path) -> None:
     model, _, inputs = mlp
     other = prune(small_mlp(), inputs, Magnitude(epsilon=0.1))[1]

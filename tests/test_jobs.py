@@ -14,13 +14,13 @@ import pytest
 
 from nettrim_core import METHODS, load_bundle, sample_names, sweep
 from nettrim_core.jobs import Job, Pool, Status
-from nettrim_core.recipe import Recipe
+from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, load_points, save_points
 from nettrim_core.tasks.sweeps import solve
 from nettrim_core.worker import serve
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = Recipe("digits_mlp", ("fc2", "fc3"), samples=300)
+PLAN = Plan("digits_mlp", ("fc2", "fc3"), samples=300)
 CURVES = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]} for name in ("nettrim", "lobs")]
 
 
@@ -38,8 +38,8 @@ def wait(until: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.01)
 
 
-def sweep_job(answers: list[dict[str, Any]], recipe: Recipe = RECIPE, curves: list[dict[str, Any]] = CURVES) -> Job:
-    request = {"task": "sweep", "sweeps": [{"recipe": recipe.to_dict(), "curves": curves}]}
+def sweep_job(answers: list[dict[str, Any]], plan: Plan = PLAN, curves: list[dict[str, Any]] = CURVES) -> Job:
+    request = {"task": "sweep", "sweeps": [{"plan": plan.to_dict(), "curves": curves}]}
     return Job(request, sum(len(c["epsilons"]) for c in curves), answers.append)
 
 
@@ -72,7 +72,7 @@ def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
 
 
 def test_a_worker_ends_when_its_server_is_gone() -> None:
-    slow = {"recipe": Recipe("lenet_300_100", ("fc1",), samples=4000).to_dict(), "curves": CURVES}
+    slow = {"plan": Plan("lenet_300_100", ("fc1",), samples=4000).to_dict(), "curves": CURVES}
     request = json.dumps({"task": "sweep", "sweeps": [slow]})
     server = f"""
 import os, subprocess, sys, time
@@ -99,7 +99,7 @@ def alive(pid: int) -> bool:
 
 
 def test_methods_take_turns() -> None:
-    points = solve(RECIPE, CURVES, load_bundle("digits_mlp"))
+    points = solve(PLAN, CURVES, load_bundle("digits_mlp"))
     assert [(p.method, p.epsilon, p.report.rough) for p in points] == [
         ("nettrim", 0.4, True),
         ("lobs", 0.4, False),
@@ -112,7 +112,7 @@ def test_methods_take_turns() -> None:
 
 def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> None:
     answers: list[dict[str, Any]] = []
-    slow = Recipe("lenet_300_100", ("fc1", "fc2", "fc3"), samples=4000)
+    slow = Plan("lenet_300_100", ("fc1", "fc2", "fc3"), samples=4000)
     epsilons = [0.5, 0.1, 0.05, 0.02, 0.01]
     job = pool.submit(sweep_job(answers, slow, [{"method": "nettrim", "settings": {}, "epsilons": epsilons}]))
     wait(lambda: job.status is Status.RUNNING)
@@ -141,7 +141,7 @@ def test_a_queued_job_can_be_cancelled(pool: Pool) -> None:
 
 
 def test_a_failed_job_says_why_and_the_pool_lives_on(pool: Pool) -> None:
-    bad = pool.submit(sweep_job([], Recipe("digits_mlp", ("fc9",))))
+    bad = pool.submit(sweep_job([], Plan("digits_mlp", ("fc9",))))
     wait(lambda: not bad.active)
     assert bad.status is Status.FAILED
     assert "no module 'fc9'" in bad.error
@@ -151,7 +151,7 @@ def test_a_failed_job_says_why_and_the_pool_lives_on(pool: Pool) -> None:
 
 
 def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
-    job = pool.submit(sweep_job([], Recipe("lenet_300_100", ("fc1",), samples=4000)))
+    job = pool.submit(sweep_job([], Plan("lenet_300_100", ("fc1",), samples=4000)))
     wait(lambda: job.status is Status.RUNNING)
     assert pool._process is not None
     pool._process.kill()
@@ -166,22 +166,22 @@ def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"recipe": {**RECIPE.to_dict(), "bundle": "nowhere"}}, "no bundle at 'nowhere'"),
-        ({"recipe": {**RECIPE.to_dict(), "samples": 10**9}}, "n must be between 1 and 1000"),
+        ({"plan": {**PLAN.to_dict(), "bundle": "nowhere"}}, "no bundle at 'nowhere'"),
+        ({"plan": {**PLAN.to_dict(), "samples": 10**9}}, "n must be between 1 and 1000"),
         ({"curves": [{"method": "magic", "settings": {}, "epsilons": [0.1]}]}, "unknown method 'magic'"),
         ({"curves": [{"method": "lobs", "settings": {"rho": 1}, "epsilons": [0.1]}]}, "lobs has no setting rho"),
         ({"curves": [{"method": "lobs", "settings": {"damping": -1}, "epsilons": [0.1]}]}, "damping = -1"),
     ],
 )
 def test_requests_that_cannot_be_met_are_answered(change: dict[str, Any], says: str) -> None:
-    request = {"task": "sweep", "sweeps": [{"recipe": RECIPE.to_dict(), "curves": CURVES} | change]}
+    request = {"task": "sweep", "sweeps": [{"plan": PLAN.to_dict(), "curves": CURVES} | change]}
     (answer,) = list(serve([json.dumps(request)]))
     assert says in json.loads(answer)["error"]
 
 
 def test_the_second_solver_agrees_on_a_real_layer() -> None:
     settings = {"tol": 1e-3, "epsilon": 0.2}
-    request = {"task": "check", "recipe": RECIPE.to_dict(), "layer": "fc3", "settings": settings}
+    request = {"task": "check", "plan": PLAN.to_dict(), "layer": "fc3", "settings": settings}
     answer = json.loads(next(serve([json.dumps(request)])))
     assert answer["objective"] == pytest.approx(answer["reference"], rel=1e-4)
     assert answer["bound"] <= answer["reference"] * (1 + 1e-6)
@@ -190,11 +190,11 @@ def test_the_second_solver_agrees_on_a_real_layer() -> None:
 @pytest.mark.parametrize("name", ["digits_mlp", "spirals"])
 def test_points_survive_a_file(tmp_path, name: str) -> None:
     bundle = load_bundle(name)
-    recipe = Recipe(name, ("fc2", "fc3"), samples=200)
-    points = list(solve(recipe, [{"method": "magnitude", "settings": {}, "epsilons": [0.5, 0.2]}], bundle))
-    save_points(tmp_path / "sweep.npz", bundle.fingerprint, Stored(recipe, points, {}))
+    plan = Plan(name, ("fc2", "fc3"), samples=200)
+    points = list(solve(plan, [{"method": "magnitude", "settings": {}, "epsilons": [0.5, 0.2]}], bundle))
+    save_points(tmp_path / "sweep.npz", bundle.fingerprint, Stored(plan, points, {}))
     again = load_points(tmp_path / "sweep.npz", bundle.fingerprint)
-    assert again.recipe == recipe
+    assert again.plan == plan
     for a, b in zip(sorted(points, key=lambda point: point.epsilon), again.points, strict=True):
         assert (a.key, a.report) == (b.key, b.report)
         assert (a.mask("fc3") == b.mask("fc3")).all()
@@ -211,16 +211,16 @@ def test_points_survive_a_file(tmp_path, name: str) -> None:
 def test_stored_sweeps_belong_to_their_bundles_and_repeat(name: str) -> None:
     """Each stored sweep covers its methods; one of its points, computed again, is the same to the certificate."""
     from nettrim_core.bundle import SAMPLE_MODELS
-    from nettrim_core.recipe import EPSILONS
+    from nettrim_core.plan import EPSILONS
 
     bundle = load_bundle(name)
     stored = load_points(SAMPLE_MODELS / name / "sweep_parallel.npz", bundle.fingerprint)
-    recipe, points = stored.recipe, stored.points
+    plan, points = stored.plan, stored.points
     methods = {p.method for p in points}
     assert {"nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit"} <= methods <= set(METHODS)
     assert {(p.method, p.epsilon) for p in points} == {(m, e) for m in methods for e in EPSILONS}
-    (again,) = solve(recipe, [{"method": "lobs", "settings": {}, "epsilons": [EPSILONS[15]]}], bundle)
+    (again,) = solve(plan, [{"method": "lobs", "settings": {}, "epsilons": [EPSILONS[15]]}], bundle)
     before = next(p for p in points if p.key == again.key)
     assert again.report.sparsity == pytest.approx(before.report.sparsity, abs=1e-3)
     assert again.report.accuracy == pytest.approx(before.report.accuracy, abs=5e-3)
-    assert all(set(part) < set(recipe.layers) for part in stored.subsets)
+    assert all(set(part) < set(plan.layers) for part in stored.subsets)

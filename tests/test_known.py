@@ -14,8 +14,8 @@ from nettrim_core import METHODS, Cascade, Magnitude, NetTrim, load_bundle, prun
 from nettrim_core.dense import TOP, scaled
 from nettrim_core.known import Known
 from nettrim_core.network import Network
+from nettrim_core.plan import Plan
 from nettrim_core.problem import LayerResult
-from nettrim_core.recipe import Recipe
 from nettrim_core.record import Point, Stored, load_points, save_points
 from nettrim_core.subsets import figures, restored, subsets
 from nettrim_core.tasks.sweeps import solve
@@ -36,7 +36,7 @@ def test_a_layer_taken_out_and_put_back_gives_what_a_fresh_run_gives(
 ) -> None:
     bench, bundle = Workbench(), load_bundle("digits_mlp")
     curves = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]}]
-    full = Recipe("digits_mlp", ("fc2", "fc3"), samples=200)
+    full = Plan("digits_mlp", ("fc2", "fc3"), samples=200)
     list(solve(full, curves, bundle, known=bench.known(full)))
     method = type(METHODS[name])
     if name != "magnitude_global":  # decided together: nothing of it holds for fewer layers
@@ -53,7 +53,7 @@ def test_a_layer_taken_out_and_put_back_gives_what_a_fresh_run_gives(
 def test_only_layers_that_are_not_known_are_solved(monkeypatch: pytest.MonkeyPatch) -> None:
     bench, bundle = Workbench(), load_bundle("digits_mlp")
     curves = [{"method": "magnitude", "settings": {}, "epsilons": [0.3]}]
-    part = Recipe("digits_mlp", ("fc3",), samples=200)
+    part = Plan("digits_mlp", ("fc3",), samples=200)
     list(solve(part, curves, bundle, known=bench.known(part)))
     ranked: list[int] = []
     rank = Magnitude.rank
@@ -67,13 +67,13 @@ def test_only_layers_that_are_not_known_are_solved(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("other", [{"samples": 201}, {"seed": 1}, {"patches": 100}])
 def test_nothing_is_taken_from_another_context(other: dict[str, int]) -> None:
     bench = Workbench()
-    recipe = Recipe("digits_mlp", ("fc3",), samples=200)
+    plan = Plan("digits_mlp", ("fc3",), samples=200)
     layer = torch.zeros(3, 2)
-    bench.known(recipe).put("fc3", NetTrim(), 0.3, LayerResult(layer, True, {}))
-    assert bench.known(recipe).get("fc3", NetTrim(), 0.3) is not None
-    assert bench.known(replace(recipe, **other)).get("fc3", NetTrim(), 0.3) is None
-    assert bench.known(recipe).get("fc3", NetTrim(tol=1e-4), 0.3) is None
-    assert bench.known(recipe).get("fc3", NetTrim(), 0.31) is None
+    bench.known(plan).put("fc3", NetTrim(), 0.3, LayerResult(layer, True, {}))
+    assert bench.known(plan).get("fc3", NetTrim(), 0.3) is not None
+    assert bench.known(replace(plan, **other)).get("fc3", NetTrim(), 0.3) is None
+    assert bench.known(plan).get("fc3", NetTrim(tol=1e-4), 0.3) is None
+    assert bench.known(plan).get("fc3", NetTrim(), 0.31) is None
 
 
 def test_the_oldest_results_go_first() -> None:
@@ -87,7 +87,7 @@ def test_the_oldest_results_go_first() -> None:
 def test_what_is_stored_of_a_part_of_the_layers_is_what_a_run_on_them_says(tmp_path: Path) -> None:
     bundle, layers = load_bundle("spirals"), ("fc1", "fc2", "fc3")
     curves = [{"method": name, "settings": {}, "epsilons": [0.1, 0.4]} for name in ("magnitude", "lobs")]
-    full = Recipe("spirals", layers, samples=200)
+    full = Plan("spirals", layers, samples=200)
     points = sorted(solve(full, curves, bundle), key=lambda p: p.key)
     fresh = {
         part: sorted(solve(replace(full, layers=part), curves, bundle), key=lambda p: p.key) for part in subsets(layers)
@@ -142,10 +142,10 @@ def test_factors_that_are_none_are_refused(inputs: Tensor, scale: dict[str, floa
         Network(small_mlp(), inputs, scale=scale)
 
 
-def test_a_recipe_carries_its_factors() -> None:
-    recipe = Recipe("digits_mlp", ("fc1", "fc2"), scale=(("fc2", 0.5),))
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
-    assert "scale" not in replace(recipe, scale=()).to_dict()
-    assert recipe.key() != replace(recipe, scale=()).key()
-    report = recipe.network(load_bundle("digits_mlp")).points(Magnitude(epsilon=0.2), [0.2])
+def test_a_plan_carries_its_factors() -> None:
+    plan = Plan("digits_mlp", ("fc1", "fc2"), scale=(("fc2", 0.5),))
+    assert Plan.from_dict(plan.to_dict()) == plan
+    assert "scale" not in replace(plan, scale=()).to_dict()
+    assert plan.key() != replace(plan, scale=()).key()
+    report = plan.network(load_bundle("digits_mlp")).points(Magnitude(epsilon=0.2), [0.2])
     assert [layer.epsilon for layer in next(report)[1].layers] == pytest.approx([0.2, 0.1])

@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 from nettrim_core import AccuracyDrop, Magnitude, MultiplyAdds, Report, allocate, load_bundle, sensitivity
 from nettrim_core.allocate import Budget
 from nettrim_core.figures import budget as figures
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import Allocation, LayerShare
 from nettrim_core.sensitivity import SPARSITIES
 from nettrim_core.tasks import TASKS
@@ -32,9 +32,9 @@ from tests import browsing
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("fc1", "fc2", "fc3")
-RECIPE = Recipe("digits_mlp", LAYERS, samples=200)
+PLAN = Plan("digits_mlp", LAYERS, samples=200)
 REQUEST: dict[str, Any] = {
-    "recipe": RECIPE.to_dict(), "method": "lobs", "settings": {}, "target": {"sparsity": 0.8}, "rule": "hull",
+    "plan": PLAN.to_dict(), "method": "lobs", "settings": {}, "target": {"sparsity": 0.8}, "rule": "hull",
     "locked": {}, "offers": {},
 }  # fmt: skip
 CHOICE = Choice("digits_mlp", LAYERS, methods=("lobs",), n=200)
@@ -78,7 +78,7 @@ def test_the_task_gives_what_allocate_gives(
     bundle = load_bundle("digits_mlp")
     _, wanted = allocate(
         bundle.model, bundle.calibration_sample(200), "lobs", target, rule=rule, locked=locked,
-        validation=bundle.validation, test=bundle.validation, max_patches=RECIPE.patches,
+        validation=bundle.validation, test=bundle.validation, max_patches=PLAN.patches,
     )  # fmt: skip
     assert wanted.allocation is not None
     assert found.allocation == wanted.allocation
@@ -99,7 +99,7 @@ def test_a_layer_is_priced_once_for_all_targets_and_locks(bench: Workbench, monk
 
 
 def test_relocked_budgets_are_those_made_with_the_locks() -> None:
-    network = RECIPE.network(load_bundle("digits_mlp"))
+    network = PLAN.network(load_bundle("digits_mlp"))
     first = Budget(network, Magnitude())
     first.share(0.6)
     again, anew = (
@@ -123,7 +123,7 @@ def test_each_layer_alone_is_worth_what_the_core_says(bench: Workbench) -> None:
     wanted = [
         (layer, asked, report.accuracy, report.output_error)
         for layer, asked, report in sensitivity(
-            bundle.model, bundle.calibration_sample(200), "lobs", test=bundle.validation, max_patches=RECIPE.patches
+            bundle.model, bundle.calibration_sample(200), "lobs", test=bundle.validation, max_patches=PLAN.patches
         )
         if layer != "fc2"
     ]

@@ -145,7 +145,7 @@ def test_what_is_solved_quickly_is_asked_for_first(
         point = Point.from_dict(answer["point"])
         slow = dataclasses.replace(point.report.layers[0], seconds=seconds)
         timed = dataclasses.replace(point, report=dataclasses.replace(point.report, layers=[slow]))
-        store.points().add(store.bundle_of("digits_mlp"), candidate.recipe, timed)
+        store.points().add(store.bundle_of("digits_mlp"), candidate.plan, timed)
     asked: list[Any] = []
     monkeypatch.setattr(behaviours.work, "visit", lambda: type("Visit", (), {"start": lambda _, *a: asked.extend(a)})())
     behaviours.start(candidates)
@@ -667,7 +667,7 @@ def test_without_labels_everything_but_accuracy_is_shown(app: AppTest, monkeypat
     point = Point.from_dict(answer["point"])
     blind = dataclasses.replace(point.report, accuracy=None, accuracy_before=None, test_samples=0)
     monkeypatch.setattr(store, "bundle_of", lambda name: bundle)
-    store.points().add(bundle, candidate.recipe, dataclasses.replace(point, report=blind))
+    store.points().add(bundle, candidate.plan, dataclasses.replace(point, report=blind))
     behaviours.behaviours().put(candidate, answer)
     show(app, TIGHT)
     assert "no labels" in html(app)

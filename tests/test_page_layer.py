@@ -454,7 +454,7 @@ def test_a_weight_that_is_nearly_nothing_is_not_packed_as_zero() -> None:
 def test_only_weights_of_live_inputs_count_as_removed() -> None:
     choice = Choice("digits_mlp", ("fc1",), methods=("lobs",), n=200)
     (told,) = TASKS["removals"](View(choice).request("removals", neuron=3), BENCH)
-    problem, result = BENCH.solved(choice.recipe(), choice.solving("lobs"), "fc1")
+    problem, result = BENCH.solved(choice.plan(), choice.solving("lobs"), "fc1")
     live = [i for i in range(65) if bool((problem.X[i] != 0).any())]
     assert told["conditioning"]["dead"] == 65 - len(live) > 0
     assert told["removed"] == sum(float(result.U[i, 3]) == 0 for i in live)
@@ -462,7 +462,7 @@ def test_only_weights_of_live_inputs_count_as_removed() -> None:
 
 def _asked() -> tuple[Any, Any, str]:
     choice = Choice("digits_mlp", ("fc2", "fc3"), methods=("nettrim",), n=200)
-    return choice.recipe(), choice.solving("nettrim"), "fc2"
+    return choice.plan(), choice.solving("nettrim"), "fc2"
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -54,7 +54,7 @@ def points_of(files: dict[tuple[str, str], Stored], choice: Choice, method: str)
     """The points of a file for these layers, by epsilon."""
     stored = files[choice.model, choice.mode]
     chosen = [(i, p) for i, p in enumerate(stored.points) if p.method == method]
-    if choice.layers == stored.recipe.layers:
+    if choice.layers == stored.plan.layers:
         return sorted((p for _, p in chosen), key=lambda p: p.epsilon)
     found = stored.subsets[choice.layers]
     parts = [restored(p, choice.layers, {name: values[i] for name, values in found.items()}) for i, p in chosen]
@@ -480,7 +480,7 @@ def test_points_that_are_not_stored_are_solved(app: AppTest, monkeypatch: pytest
     assert job.request["task"] == "sweep"
     assert job.total == 25
     (sweep,) = job.request["sweeps"]
-    assert sweep["recipe"]["bundle"] == "lenet_300_100"
+    assert sweep["plan"]["bundle"] == "lenet_300_100"
 
 
 # ---------------------------------------------------------------- in a browser

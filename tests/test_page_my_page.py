@@ -83,10 +83,10 @@ def warnings(app: AppTest) -> str:
 def solved(link: str = LINK) -> Choice:
     """The state of a link, with its points in the store."""
     choice, _ = session.choice_of(parse_qs(link))
-    bundle, recipe = store.bundle_of(choice.model), choice.recipe()
+    bundle, plan = store.bundle_of(choice.model), choice.plan()
     curves = [{"method": name, "settings": {}, "epsilons": [choice.eps]} for name in choice.methods]
-    for point in solve(recipe, curves, bundle):
-        store.points().add(bundle, recipe, point)
+    for point in solve(plan, curves, bundle):
+        store.points().add(bundle, plan, point)
     return choice
 
 
@@ -140,7 +140,7 @@ def test_a_result_says_what_the_report_says_and_draws_it(app: AppTest) -> None:
     choice = solved()
     shown(app, PAGE)
     curve = curve_key(choice, "magnitude")
-    point = store.points().get(store.bundle_of("digits_mlp"), choice.recipe(), curve, 0.3)
+    point = store.points().get(store.bundle_of("digits_mlp"), choice.plan(), curve, 0.3)
     assert point is not None
     assert words.sentence(point) in text(app)
     assert said.about(choice) in text(app)

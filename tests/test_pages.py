@@ -19,7 +19,7 @@ from streamlit.testing.v1 import AppTest
 from nettrim_core.bundle import sample_names
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS, NetTrim
-from nettrim_core.recipe import Recipe, method_key
+from nettrim_core.plan import Plan, method_key
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
 from pages import axes, curves, session, store, words
@@ -79,7 +79,7 @@ def test_the_sentence_says_what_the_stored_report_says(app: AppTest, mode: str) 
     bundle = store.bundle_of("digits_mlp")
     here = choice(app)
     for name in ("nettrim", "lobs"):
-        point = store.points().get(bundle, here.recipe(), curves.curve_key(here, name), 0.1097)
+        point = store.points().get(bundle, here.plan(), curves.curve_key(here, name), 0.1097)
         assert isinstance(point, Point)
         assert f"{100 * point.report.sparsity:.1f}\u00a0%" in text(app)
         assert words.sentence(point) in text(app)
@@ -155,7 +155,7 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
     app.button(key="prepare").click().run()
     run_until(app, "was loaded again with strict=True")
     assert "was loaded again with strict=True" in text(app)
-    assert len(app.get("download_button")) == 3  # weights, report and the notebook
+    assert len(app.get("download_button")) == 5  # weights, report, recipe, all of them, and the notebook
     assert any("test samples" in metric.label for metric in app.metric)
 
 
@@ -167,23 +167,23 @@ def test_card_and_code_are_there(app: AppTest) -> None:
 
 def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None:
     bundle = store.bundle_of("digits_mlp")
-    recipe = Recipe("digits_mlp", ("fc2",), samples=200)
-    rough, *_, final = solve(recipe, [{"method": "nettrim", "settings": {}, "epsilons": [0.3]}], bundle)
+    plan = Plan("digits_mlp", ("fc2",), samples=200)
+    rough, *_, final = solve(plan, [{"method": "nettrim", "settings": {}, "epsilons": [0.3]}], bundle)
     assert "an early answer" in words.sentence(rough)
     assert "certified: its weights" in words.sentence(final)
     held_points = store.Points()
     curve = method_key("nettrim", METHODS["nettrim"])
 
     def held() -> bool:
-        point = held_points.get(bundle, recipe, curve, 0.3)
+        point = held_points.get(bundle, plan, curve, 0.3)
         assert point is not None
         return point.report.rough
 
-    held_points.add(bundle, recipe, rough)
+    held_points.add(bundle, plan, rough)
     assert held()
-    held_points.add(bundle, recipe, final)
+    held_points.add(bundle, plan, final)
     assert not held()
-    held_points.add(bundle, recipe, rough)
+    held_points.add(bundle, plan, rough)
     assert not held()
 
 
@@ -191,7 +191,7 @@ def test_memory_is_stated_before_solving(app: AppTest) -> None:
     """For the chosen layers, the number that the report of the same layer gives."""
     opened(app, model="digits_mlp", layers="fc1")
     bundle = store.bundle_of("digits_mlp")
-    network = Recipe("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
+    network = Plan("digits_mlp", ("fc1",), None, 1000, 0).network(bundle)
     (layer,) = network.selected
     stated = store.memory_of("digits_mlp", 1000, 2000)["fc1"]
     assert stated >= NetTrim().memory(network.problem(layer).size, len(os.sched_getaffinity(0))) > 0
@@ -213,7 +213,7 @@ def test_settings_are_lists_switches_and_numbers(app: AppTest) -> None:
     assert not app.exception
     assert app.query_params["exactobs.pattern"] == "2:4"
     assert app.query_params["cascade.dense"] == "False"
-    assert choice(app).recipe().cascade == Cascade(dense=False)
+    assert choice(app).plan().cascade == Cascade(dense=False)
     run_until(app, "**Exact OBS** sets")
 
 
@@ -222,7 +222,7 @@ def test_patches_are_offered_where_there_are_convolutions(app: AppTest) -> None:
     app.number_input(key="w_patches").set_value(700).run()
     assert app.query_params["patches"] == "700"
     run_until(app, "**Magnitude** sets")
-    assert choice(app).recipe().patches == 700
+    assert choice(app).plan().patches == 700
     app.selectbox(key="w_model").set_value("digits_mlp").run()
     assert not [box for box in app.number_input if box.key == "w_patches"]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nettrim_core.methods import METHODS
-from nettrim_core.recipe import EPSILONS, Recipe, coarse_to_fine
+from nettrim_core.plan import EPSILONS, Plan, coarse_to_fine
 from pages.state import DEFAULT_EPSILON, EPSILON_RANGE, MODES, PATCHES_RANGE, Choice, Facts, parse, setting_fields
 
 FACTS = {"lenet_300_100": Facts(("fc1", "fc2", "fc3"), 10_000), "tiny": Facts(("a", "b"), 300)}
@@ -123,12 +123,12 @@ def test_a_setting_at_its_default_leaves_the_link() -> None:
     assert choice.with_setting("nettrim.tol", 1e-3) == Choice("tiny", ("a",))
 
 
-def test_cascade_settings_reach_the_recipe() -> None:
+def test_cascade_settings_reach_the_plan() -> None:
     choice = Choice("tiny", ("a",), mode="cascade").with_setting("cascade.gamma", 2.0)
-    rules = choice.recipe().cascade
+    rules = choice.plan().cascade
     assert rules is not None
     assert rules.gamma == 2.0
-    assert Recipe.from_dict(choice.recipe().to_dict()) == choice.recipe()
+    assert Plan.from_dict(choice.plan().to_dict()) == choice.plan()
 
 
 def test_the_grid_and_its_order() -> None:

@@ -21,8 +21,7 @@ from nettrim_core.data.options import DataOptions
 from nettrim_core.data.shape import normalised, shaped
 from nettrim_core.data.source import Source, opened, unpacked
 from nettrim_core.data.split import kept_rows, split_rows
-
-Rows = tuple[Tensor, Tensor | None]
+from nettrim_core.rows import Rows
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from nettrim_core.formats import (
     compact,
     csr,
+    curves,
     onnx_model,
     packed_masks,
+    page,
+    program,
     pt2,
+    recipe_file,
     smaller,
     state_dict,
     summary,
@@ -27,6 +31,11 @@ FORMATS: dict[str, Format] = {
     "smaller": smaller.FORMAT,
     "onnx": onnx_model.FORMAT,
     "pt2": pt2.FORMAT,
+    "html": page.FORMAT,
+    "curves": curves.FORMAT,
+    "recipe": recipe_file.FORMAT,
+    "script": program.SCRIPT,
+    "notebook": program.NOTEBOOK,
 }
 
 __all__ = ["FORMATS", "Format", "Source", "source"]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from nettrim_core.masks import masks_of
+from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.report import Report
+from nettrim_core.state import own_copy, state_of
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """What is written down. model: a network of our own, in eval mode on the CPU, whose zeros have no sign; inputs:
-    calibration inputs, where there are any."""
+    calibration inputs, recipe: what made it, curves: reports of the points around it, where there are any."""
 
     model: nn.Module
     report: Report
     inputs: Tensor | None = None
+    recipe: Recipe | None = None
+    curves: Sequence[Report] = ()
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
@@ -39,31 +41,27 @@ class Source:
         assert self.inputs is not None
         return self.inputs
 
-
-def source(model: nn.Module, report: Report, inputs: Tensor | None) -> Source:
-    return Source(own_copy(model), report, None if inputs is None else inputs.cpu())
-
-
-@torch.no_grad()
-def own_copy(model: nn.Module) -> nn.Module:
-    """A copy in eval mode on the CPU. A weight that was multiplied by zero may have become -0.0, which equals 0.0 and
-    counts as a zero, but has a bit set: files would pack it worse, so it loses its sign here."""
-    copied = copy.deepcopy(model).eval().cpu()
-    for parameter in copied.parameters():
-        parameter.masked_fill_(parameter == 0, 0.0)
-    return copied
+    @property
+    def made_by(self) -> Recipe:
+        assert self.recipe is not None
+        return self.recipe
 
 
-def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict, no two tensors of it in the same memory."""
-    return {key: value.detach().clone().contiguous() for key, value in model.state_dict().items()}
+def source(
+    model: nn.Module,
+    report: Report,
+    inputs: Tensor | None,
+    recipe: Recipe | None = None,
+    curves: Sequence[Report] = (),
+) -> Source:
+    return Source(own_copy(model), report, None if inputs is None else inputs.cpu(), recipe, curves)
 
 
 @dataclass(frozen=True)
 class Format:
     """A kind of file. title, about: for a reader; file: its name in the folder; write: into that path; check: read it
     again, compare, and say in a sentence what was compared, or raise ValueError naming the file and the difference.
-    needs_inputs: it cannot be made or checked without calibration inputs."""
+    needs_inputs, needs_recipe, needs_curves: it cannot be made or checked without them."""
 
     title: str
     file: str
@@ -71,3 +69,5 @@ class Format:
     write: Callable[[Source, Path], None]
     check: Callable[[Source, Path], str]
     needs_inputs: bool = False
+    needs_recipe: bool = False
+    needs_curves: bool = False

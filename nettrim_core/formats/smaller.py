@@ -15,7 +15,8 @@ from torch import nn
 from nettrim_core.architecture import build, describe
 from nettrim_core.dead import without_dead
 from nettrim_core.formats import compare
-from nettrim_core.formats.format import Format, Source, state_of
+from nettrim_core.formats.format import Format, Source
+from nettrim_core.state import state_of
 
 KEY = "architecture"
 

@@ -23,6 +23,19 @@ METHODS: dict[str, Any] = {
     "sparsegpt": SparseGPT(),
     "alps": ALPS(),
 }
+METHOD_TITLES = {  # as people know them
+    "nettrim": "Net-Trim",
+    "nettrim_refit": "Net-Trim + refit",
+    "lobs": "L-OBS",
+    "exactobs": "Exact OBS",
+    "magnitude": "Magnitude",
+    "magnitude_refit": "Magnitude + refit",
+    "magnitude_global": "Magnitude, global",
+    "lobs_sweeps": "L-OBS, swept",
+    "wanda": "Wanda",
+    "sparsegpt": "SparseGPT",
+    "alps": "ALPS",
+}
 
 
 def method_name(method: Any) -> str:
@@ -36,4 +49,21 @@ def method_name(method: Any) -> str:
     )
 
 
-__all__ = ["ALPS", "LOBS", "METHODS", "ExactOBS", "Magnitude", "NetTrim", "SparseGPT", "Wanda", "method_name"]
+def titled(name: str) -> str:
+    """The title of a method; a name that is none of METHODS stays."""
+    return METHOD_TITLES.get(name, name)
+
+
+__all__ = [
+    "ALPS",
+    "LOBS",
+    "METHODS",
+    "METHOD_TITLES",
+    "ExactOBS",
+    "Magnitude",
+    "NetTrim",
+    "SparseGPT",
+    "Wanda",
+    "method_name",
+    "titled",
+]

@@ -13,7 +13,7 @@ from nettrim_core.bundle import Bundle
 from nettrim_core.capture import run
 from nettrim_core.classes import by_class
 from nettrim_core.evaluate import Changes, evaluate
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.record import make_point
 from nettrim_core.report import finite
 from nettrim_core.workbench import Workbench
@@ -22,17 +22,17 @@ NOISE_SAMPLES = 2000  # test rows that get noise, evenly spread: each costs ten 
 
 
 def behaviour(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"candidates": [{"recipe", "method", "settings"}, ...]}`` -> for each as it finishes ``{"candidate": its place,
+    """``{"candidates": [{"plan", "method", "settings"}, ...]}`` -> for each as it finishes ``{"candidate": its place,
     "point": {...}, judged on the validation rows, and what it does on the test rows: "evaluation": {...}, "classes":
     [...] with a :class:`ClassAccuracy` each, "noise_samples": how many rows got noise}``.
 
     Without labels, classes are empty and the evaluation has what can be said against the dense network alone.
     """
     for place, wanted in enumerate(request["candidates"]):
-        recipe = Recipe.from_dict(wanted["recipe"])
+        plan = Plan.from_dict(wanted["plan"])
         method = method_from(wanted["method"], wanted["settings"])
-        bundle = bench.bundle(recipe.bundle)
-        pruned, report = bench.pruned(recipe, method)
+        bundle = bench.bundle(plan.bundle)
+        pruned, report = bench.pruned(plan, method)
         point = make_point(wanted["method"], method.epsilon, pruned, report, bundle)
         yield {"candidate": place, "point": point.to_dict(), **_judged(pruned, bundle)}
 

@@ -6,38 +6,30 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from nettrim_core.allocate import AccuracyDrop, Budget, MultiplyAdds, Offer, Wanted
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.allocate import Budget, Offer, target_of
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import finite
 from nettrim_core.sensitivity import SPARSITIES
 from nettrim_core.workbench import Workbench
 
-TARGETS = {"sparsity": float, "left": MultiplyAdds, "drop": AccuracyDrop}
-
-
-def target_of(data: dict[str, float]) -> Wanted:
-    """The target that an allocation's report names: ``{"sparsity": 0.9}``, ``{"left": 0.1}`` or ``{"drop": 0.01}``."""
-    ((name, value),) = data.items()
-    return TARGETS[name](value)
-
 
 def budget(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "method", "settings", "target", "rule", "locked", "offers"}`` -> ``{"layer", "offer"}`` as each
+    """``{"plan", "method", "settings", "target", "rule", "locked", "offers"}`` -> ``{"layer", "offer"}`` as each
     layer's curve is priced, those apart that the request brings, then ``{"report"}``. A target that cannot be reached
     raises before all of that, one of accuracy after it."""
-    recipe, target, rule = Recipe.from_dict(request["recipe"]), target_of(request["target"]), request["rule"]
+    plan, target, rule = Plan.from_dict(request["plan"]), target_of(request["target"]), request["rule"]
     shared = _budget_of(request, bench).relocked(request["locked"])
     shared.check(target, rule)
     shared.recall({name: _offer(entry) for name, entry in request["offers"].items()})
     for layer in shared.asked if rule == "hull" else []:
         if layer.name not in request["offers"]:
             yield {"layer": layer.name, "offer": dataclasses.asdict(shared.offer(layer))}
-    report = shared.share(target, rule, recipe.cascade or False, bench.bundle(recipe.bundle).validation)[1]
+    report = shared.share(target, rule, plan.cascade or False, bench.bundle(plan.bundle).validation)[1]
     yield {"report": report.to_dict()}
 
 
 def sensitivity(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "method", "settings", "layers"}`` -> ``{"layer", "asked", "zeros", "accuracy", "dense",
+    """``{"plan", "method", "settings", "layers"}`` -> ``{"layer", "asked", "zeros", "accuracy", "dense",
     "output_error"}`` for every one of SPARSITIES, layer by layer, all others dense. zeros: the fraction got, of the
     layer's weights and biases; dense: the accuracy before; output_error: as a report has it."""
     shared = _budget_of(request, bench)
@@ -54,7 +46,7 @@ def sensitivity(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str,
 
 
 def _budget_of(request: dict[str, Any], bench: Workbench) -> Budget:
-    return bench.budget(Recipe.from_dict(request["recipe"]), method_from(request["method"], request["settings"]))
+    return bench.budget(Plan.from_dict(request["plan"]), method_from(request["method"], request["settings"]))
 
 
 def _offer(data: dict[str, Any]) -> Offer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.reference import reference
 from nettrim_core.workbench import Workbench
 
@@ -13,11 +13,11 @@ TOL = 1e-5
 
 
 def check(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "layer", "settings"}`` -> Net-Trim's objective, bound, gap and violation, tightened to TOL, and the
+    """``{"plan", "layer", "settings"}`` -> Net-Trim's objective, bound, gap and violation, tightened to TOL, and the
     second solver's objective and status."""
-    recipe, settings = Recipe.from_dict(request["recipe"]), request["settings"]
+    plan, settings = Plan.from_dict(request["plan"]), request["settings"]
     method = method_from("nettrim", {**settings, "tol": min(settings.get("tol", TOL), TOL)})
-    problem, result = bench.solved(recipe, method, request["layer"])
+    problem, result = bench.solved(plan, method, request["layer"])
     second = reference(problem, result.stats["epsilon"])
     ours = {key: result.stats[key] for key in ("objective", "bound", "gap", "violation")}
     yield {"layer": request["layer"], **ours, "reference": second.objective, "status": second.status}

@@ -1,4 +1,4 @@
-"""The exported files of one pruned network."""
+"""A recipe carried out from scratch, and its result as files."""
 
 from __future__ import annotations
 
@@ -8,24 +8,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nettrim_core.costs import costs
 from nettrim_core.export import export
-from nettrim_core.prune import prune
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.formats import FORMATS
+from nettrim_core.recipes.carry_out import carry_out
+from nettrim_core.recipes.recipe import Recipe
+from nettrim_core.report import Report
 from nettrim_core.workbench import Workbench
 
 
 def files(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "method", "settings"}`` -> ``{"files": {name: base64}, "checks": [...]}``: solved from scratch,
-    judged on the test rows, written, and loaded again."""
+    """``{"recipe", "formats": [names], "curves": [reports], "batch"}`` -> ``{"report", "recipe"}`` of what came out,
+    judged on the test rows; for each format, in turn, ``{"format", "data": base64, "check": sentence}``, or
+    ``{"format", "refused": sentence}`` where it cannot hold this network; ``{"costs"}`` on batches of so many samples.
+    """
     recipe = Recipe.from_dict(request["recipe"])
-    bundle = bench.bundle(recipe.bundle)
-    method = method_from(request["method"], request["settings"])
-    inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
-    pruned, report = prune(
-        bundle.model, inputs, method, list(recipe.layers), recipe.cascade or False, bundle.test,
-        seed=recipe.seed, max_patches=recipe.patches, scale=dict(recipe.scale),
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        checks = export(pruned, report, folder)
-        written = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(Path(folder).iterdir())}
-    yield {"files": written, "checks": checks}
+    bundle = bench.bundle(recipe.plan.bundle)
+    outcome = carry_out(recipe, bundle)
+    yield {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
+    inputs = recipe.plan.inputs(bundle)
+    curves = [Report.from_dict(entry) for entry in request["curves"]]
+    for name in request["formats"]:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                (check,) = export(
+                    outcome.model, outcome.report, folder, [name], inputs=inputs, recipe=outcome.recipe, curves=curves
+                )
+            except ValueError as error:
+                yield {"format": name, "refused": str(error).replace(f"{folder}/", "")}
+                continue
+            data = (Path(folder) / FORMATS[name].file).read_bytes()
+        yield {"format": name, "data": base64.b64encode(data).decode(), "check": check}
+    found = costs(outcome.model, inputs, request["batch"])
+    yield {"costs": found.to_dict() | {"sentence": found.sentence}}

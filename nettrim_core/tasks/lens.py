@@ -1,7 +1,7 @@
 """One layer under the lens: the whole of it, one neuron, how Net-Trim converges on it, how Optimal Brain Surgeon takes
 its weights away.
 
-Every request has ``{"recipe", "method", "settings", "layer"}``, which say what was pruned and how.
+Every request has ``{"plan", "method", "settings", "layer"}``, which say what was pruned and how.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from nettrim_core.assemble import Solved
 from nettrim_core.conditioning import conditioning
 from nettrim_core.lens import converging, neuron, weights
 from nettrim_core.outliers import outliers
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.problem import LayerProblem, Method
-from nettrim_core.recipe import Recipe, method_from
 from nettrim_core.removals import removals
 from nettrim_core.report import finite
 from nettrim_core.sums import example_samples, response_sum
@@ -80,7 +80,7 @@ def removal(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any
 
 def _asked(request: dict[str, Any], bench: Workbench) -> tuple[Method, Solved]:
     method = method_from(request["method"], request["settings"])
-    return method, bench.solved(Recipe.from_dict(request["recipe"]), method, request["layer"])
+    return method, bench.solved(Plan.from_dict(request["plan"]), method, request["layer"])
 
 
 def _shape(problem: LayerProblem) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.problem import LayerProblem, frobenius
-from nettrim_core.recipe import Recipe, method_from
 from nettrim_core.workbench import Workbench
 
 FRACTIONS = (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)  # of zeros, at which a product with a sparse matrix is timed
@@ -22,7 +22,7 @@ REPEATS = 201  # of a product that is timed; the median counts
 
 
 def ball(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "layer", "method", "settings"}`` -> where the layer's pruned response Z lies from the trained one Y.
+    """``{"plan", "layer", "method", "settings"}`` -> where the layer's pruned response Z lies from the trained one Y.
 
     norm ||Y||_F; changed ||Z - Y||_F; along, the part of Z - Y on the line of Y, <Z - Y, Y> / ||Y||; across, the rest
     of it; count, the numbers in Y.
@@ -36,7 +36,7 @@ def ball(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
 
 
 def two_sets(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"places": [{"recipe", "layer", "method", "settings"}, ...]}`` -> for each place, what a ReLU layer keeps under
+    """``{"places": [{"plan", "layer", "method", "settings"}, ...]}`` -> for each place, what a ReLU layer keeps under
     the method's two sets of constraints and what it keeps if it is taken for a linear layer.
 
     Both promise that the output after the ReLU changes by at most epsilon ||Y||_F: the ReLU brings responses no further
@@ -79,7 +79,7 @@ def as_linear(problem: LayerProblem) -> LayerProblem:
 
 
 def storage(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "layer", "method", "settings"}`` -> what the layer's weights take in bytes and in time.
+    """``{"plan", "layer", "method", "settings"}`` -> what the layer's weights take in bytes and in time.
 
     dense_before, dense: as numbers of four bytes each, before and after; zipped_before, zipped: that, through zlib.
     seconds_before, seconds: one sample times the dense matrix; fractions, sparse_seconds: times a sparse matrix (CSR)
@@ -105,7 +105,7 @@ def storage(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any
 
 def _solved(request: dict[str, Any], bench: Workbench) -> tuple[LayerProblem, Tensor]:
     method = method_from(request["method"], request["settings"])
-    problem, result = bench.solved(Recipe.from_dict(request["recipe"]), method, request["layer"])
+    problem, result = bench.solved(Plan.from_dict(request["plan"]), method, request["layer"])
     return problem, result.U
 
 

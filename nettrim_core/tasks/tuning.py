@@ -15,23 +15,23 @@ from nettrim_core.evaluate import evaluate
 from nettrim_core.export import packed, unpacked
 from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
-from nettrim_core.recipe import Recipe, method_from
+from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import finite
 from nettrim_core.rounds import prune_rounds
 from nettrim_core.workbench import Workbench
 
 
 def tune(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "methods": [[name, settings], ...], "training"}`` -> for each method in turn ``{"method",
+    """``{"plan", "methods": [[name, settings], ...], "training"}`` -> for each method in turn ``{"method",
     "report"}`` of the pruning, ``{"method", "epoch", ...}`` for every epoch, and ``{"method", "test"}``.
 
     An epoch that is the best so far brings ``"weights"``, base64 of model.safetensors, and ``"zeros"``, counted in it
     among the weights of the pruned layers. ``"test"`` is a Share of the test rows.
     """
-    recipe, how = Recipe.from_dict(request["recipe"]), Training(**request["training"])
-    bundle = bench.bundle(recipe.bundle)
+    plan, how = Plan.from_dict(request["plan"]), Training(**request["training"])
+    bundle = bench.bundle(plan.bundle)
     for name, settings in request["methods"]:
-        pruned, report = bench.pruned(recipe, method_from(name, settings))
+        pruned, report = bench.pruned(plan, method_from(name, settings))
         yield {"method": name, "report": report.to_dict()}
         masks = masks_of(pruned, [layer.name for layer in report.layers])
         tuning = finetune(pruned, masks, bundle.train, bundle.validation, how)
@@ -41,15 +41,13 @@ def tune(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
 
 
 def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
-    """``{"recipe", "method", "settings", "targets", "training"}`` -> the answers of :func:`tune` with ``"round"``, 1,
+    """``{"plan", "method", "settings", "targets", "training"}`` -> the answers of :func:`tune` with ``"round"``, 1,
     2, ..., in place of ``"method"``; a round's report is of pruning what the round before left."""
-    recipe, how = Recipe.from_dict(request["recipe"]), Training(**request["training"])
-    bundle, method = bench.bundle(recipe.bundle), method_from(request["method"], request["settings"])
-    inputs = bundle.calibration_sample(recipe.samples, recipe.seed)
+    plan, how = Plan.from_dict(request["plan"]), Training(**request["training"])
+    bundle, method = bench.bundle(plan.bundle), method_from(request["method"], request["settings"])
     steps = prune_rounds(
-        bundle.model, inputs, method, request["targets"], bundle.train, bundle.validation, how,
-        cascade=recipe.cascade or False, layers=list(recipe.layers), test=bundle.validation, seed=recipe.seed,
-        max_patches=recipe.patches,
+        bundle.model, plan.inputs(bundle), method, request["targets"], bundle.train, bundle.validation, how,
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation, **plan.options(),
     )  # fmt: skip
     model, masks = bundle.model, {}
     for step in steps:
@@ -82,5 +80,5 @@ def _epoch(epoch: Epoch, model: Any, masks: Mapping[str, Tensor]) -> dict[str, A
 
 def _test(model: Any, bundle: Bundle) -> dict[str, Any]:
     accuracy = evaluate(model, bundle.test, noise=()).accuracy
-    assert accuracy is not None
-    return {**dataclasses.asdict(accuracy), "samples": len(bundle.test[1])}
+    assert accuracy is not None  # retraining has refused data without labels
+    return {**dataclasses.asdict(accuracy), "samples": len(bundle.test[0])}

@@ -1,4 +1,4 @@
-"""A recipe: the plain data that fixes a sweep's results. Pages, workers and stored files speak of results by it."""
+"""A plan: the plain data that fixes a sweep's results. Pages, workers and stored files speak of results by it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from nettrim_core.network import Network
 from nettrim_core.problem import Method, halving
+from nettrim_core.rows import Rows
 
 # The knob's stops: 25 tolerances, logarithmic from .005 to .7.
 EPSILONS: tuple[float, ...] = tuple(float(f"{e:.4g}") for e in np.geomspace(0.005, 0.7, 25))
@@ -23,48 +25,59 @@ PATCHES = 2000  # of a convolution, likewise
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Plan:
     """bundle: a sample's name or a path; layers: which to prune; cascade: its rules, None for parallel;
-    samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution;
-    scale: (layer, factor on epsilon) of the layers whose factor is not 1."""
+    samples: calibration inputs, drawn from the bundle's training rows with seed; patches: the most of a convolution,
+    None for all; scale: (layer, factor on epsilon) of the layers whose factor is not 1; batchnorm: as for prune."""
 
     bundle: str
     layers: tuple[str, ...]
     cascade: Cascade | None = None
     samples: int = SAMPLES
     seed: int = 0
-    patches: int = PATCHES
+    patches: int | None = PATCHES
     scale: tuple[tuple[str, float], ...] = ()
+    batchnorm: str = "reestimate"
 
     def key(self) -> str:
-        """Canonical text: equal recipes have equal keys."""
+        """Canonical text: equal plans have equal keys."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; without a scale there is no entry for it."""
+        """Plain data; a scale and batch norms are named where they are not as usual."""
         data = dataclasses.asdict(self)
-        if not self.scale:
-            del data["scale"]
+        for name in ("scale", "batchnorm"):
+            if data[name] == getattr(Plan, name):
+                del data[name]
         return data
 
     @property
     def context(self) -> str:
         """What a layer's result in parallel depends on beside the layer, the method and the bundle's content."""
-        return json.dumps([self.samples, self.seed, self.patches])
+        return json.dumps([self.samples, self.seed, self.patches, self.batchnorm])
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+    def from_dict(cls, data: dict[str, Any]) -> Plan:
         cascade = None if data["cascade"] is None else Cascade(**data["cascade"])
-        samples, seed, patches = (int(data[name]) for name in ("samples", "seed", "patches"))
+        samples, seed = int(data["samples"]), int(data["seed"])
+        patches = None if data["patches"] is None else int(data["patches"])
         scale = tuple((str(name), float(factor)) for name, factor in data.get("scale", ()))
-        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, samples, seed, patches, scale)
+        batchnorm = str(data.get("batchnorm", cls.batchnorm))
+        return cls(str(data["bundle"]), tuple(data["layers"]), cascade, samples, seed, patches, scale, batchnorm)
 
-    def network(self, bundle: Bundle) -> Network:
-        """The bundle's network on this recipe's calibration inputs, judged on the validation rows."""
-        inputs = bundle.calibration_sample(self.samples, self.seed)
+    def inputs(self, bundle: Bundle) -> Tensor:
+        """The calibration inputs."""
+        return bundle.calibration_sample(self.samples, self.seed)
+
+    def options(self) -> dict[str, Any]:
+        """The options that every way of pruning takes, by name."""
+        return {"max_patches": self.patches, "seed": self.seed, "batchnorm": self.batchnorm}
+
+    def network(self, bundle: Bundle, rows: Rows | None = None) -> Network:
+        """The bundle's network on this plan's calibration inputs, judged on the validation rows or on others."""
         return Network(
-            bundle.model, inputs, list(self.layers), bundle.validation,
-            seed=self.seed, max_patches=self.patches, scale=dict(self.scale),
+            bundle.model, self.inputs(bundle), list(self.layers), rows or bundle.validation,
+            scale=dict(self.scale), **self.options(),
         )  # fmt: skip
 
 

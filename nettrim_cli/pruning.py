@@ -1,0 +1,157 @@
+"""The commands that prune."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from nettrim_cli import show
+from nettrim_cli.settings import names, numbers, pairs
+from nettrim_cli.subject import Subject
+from nettrim_core import environment
+from nettrim_core.allocate import target_of
+from nettrim_core.export import export
+from nettrim_core.finetune import Training
+from nettrim_core.formats import FORMATS
+from nettrim_core.plan import EPSILONS, coarse_to_fine
+from nettrim_core.recipes.carry_out import Outcome, carry_out
+from nettrim_core.recipes.recipe import Budgeted, Recipe
+from nettrim_core.report import Report
+from nettrim_core.tabulate import curves_csv
+from nettrim_core.tasks.sweeps import solve
+
+__all__ = ["Subject", "allocate", "finetune", "prune", "sweep"]
+
+
+def prune(subject: Subject, method: str, epsilon: float | None, out: Path | None, formats: str, as_json: bool) -> None:
+    recipe = Recipe(
+        subject.plan, subject.words.method(method, epsilon), data=subject.opened[1], architecture=subject.text
+    )
+    deliver(subject, recipe, out, formats, as_json)
+
+
+def allocate(
+    subject: Subject, method: str, target: Mapping[str, float | None], rule: str, loss: str, lock: Sequence[str],
+    out: Path | None, formats: str, as_json: bool,
+) -> None:  # fmt: skip
+    given = {name: value for name, value in target.items() if value is not None}
+    if len(given) != 1:
+        raise ValueError("allocate needs one of --zeros, --multiply-adds and --accuracy-drop")
+    budget = Budgeted(target_of(given), rule, loss, pairs("--lock", lock))
+    recipe = Recipe(
+        subject.plan, subject.words.method(method), budget, data=subject.opened[1], architecture=subject.text
+    )
+    deliver(subject, recipe, out, formats, as_json)
+
+
+def finetune(
+    subject: Subject, method: str, epsilon: float | None, rounds: str, epochs: int | None, rate: float | None,
+    out: Path | None, formats: str, as_json: bool,
+) -> None:  # fmt: skip
+    settings = subject.words.of("train", Training)
+    settings |= {} if epochs is None else {"epochs": epochs}
+    settings |= {} if rate is None else {"rate": rate}
+    recipe = Recipe(
+        subject.plan, subject.words.method(method, epsilon), training=Training(**settings),
+        rounds=tuple(numbers("--rounds", rounds)), data=subject.opened[1], architecture=subject.text,
+    )  # fmt: skip
+    deliver(subject, recipe, out, formats, as_json)
+
+
+def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as_json: bool) -> None:
+    """Carry out a recipe, show what came, and export it where a folder is given."""
+    subject.words.finished()
+    wanted = [] if out is None else formats_of(formats)
+    with show.progress() as hear:
+        outcome = carry_out(recipe, subject.bundle, hear)
+    checks = exported(outcome, subject, out, wanted)
+    if as_json:
+        made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
+        show.document(made | {"checks": checks, "out": None if out is None else str(out)})
+        return
+    show.report(outcome.report)
+    if outcome.report.allocation is not None:
+        show.say("", *outcome.report.allocation.sentences)
+    if checks:
+        show.say("", *checks)
+
+
+def exported(outcome: Outcome, subject: Subject, out: Path | None, wanted: Sequence[str]) -> list[str]:
+    if out is None:
+        return []
+    inputs = outcome.recipe.plan.inputs(subject.bundle)
+    return export(outcome.model, outcome.report, out, wanted, inputs=inputs, recipe=outcome.recipe)
+
+
+def formats_of(formats: str) -> list[str]:
+    """Names of formats; all: of those that one result fills."""
+    if formats == "all":
+        return [name for name, entry in FORMATS.items() if not entry.needs_curves]
+    wanted = names(formats)
+    for name in wanted:
+        if name not in FORMATS:
+            raise ValueError(f"--formats {name}: there is no such format; there is {', '.join(FORMATS)}, all")
+        if FORMATS[name].needs_curves:
+            raise ValueError(f"--formats {name}: that takes curves: use nettrim sweep --csv")
+    return wanted
+
+
+def sweep(subject: Subject, methods: str, epsilons: str, csv: Path | None, as_json: bool) -> None:
+    chosen = names(methods)
+    plan, grid = subject.plan, numbers("--epsilons", epsilons) or list(EPSILONS)
+    if not chosen:
+        raise ValueError("--methods names no method")
+    ready = {name: subject.words.method(name, alone=len(chosen) == 1) for name in chosen}
+    subject.words.finished()
+    found: dict[tuple[str, float], Report] = {}
+    ended = True
+    try:
+        with show.progress() as hear:
+            for point in solve(plan, _curves(ready, grid), subject.bundle):
+                if not point.report.rough:
+                    found[point.method, point.epsilon] = point.report
+                    hear("solving", len(found), len(chosen) * len(set(grid)))
+    except KeyboardInterrupt:
+        ended = False
+        show.notice(f"interrupted; {len(found)} points are finished")
+    reports = [found[key] for key in sorted(found, key=lambda key: (chosen.index(key[0]), key[1]))]
+    if csv is not None:
+        csv.write_text(curves_csv(reports), encoding="utf-8")
+    if as_json:
+        show.document(
+            {
+                "plan": plan.to_dict(), "fingerprint": subject.bundle.fingerprint, "judged_on": "validation",
+                "complete": ended, "environment": environment.versions() | {"machine": environment.machine()},
+                "points": [report.to_dict() for report in reports],
+            }
+        )  # fmt: skip
+    else:
+        heads = ("Method", "Epsilon", "Zeros", "Right", "95 % interval", "Output changed", "Worst gap")
+        show.table(heads, map(_row, reports))
+        show.say("", "Judged on the validation rows; nettrim prune judges on the test rows.")
+    if not ended:
+        raise typer.Exit(show.INTERRUPTED)
+
+
+def _curves(ready: Mapping[str, Any], grid: Sequence[float]) -> list[dict[str, Any]]:
+    """As the worker is asked for them."""
+
+    return [
+        {"method": name, "settings": dataclasses.asdict(method), "epsilons": coarse_to_fine(set(grid))}
+        for name, method in ready.items()
+    ]
+
+
+def _row(report: Report) -> tuple[str, ...]:
+    low, high = report.accuracy_interval or (0.0, 0.0)
+    gaps = [layer.gap for layer in report.layers if layer.gap is not None]
+    return (
+        report.method, f"{report.settings['epsilon']:.4g}", f"{report.sparsity:.1%}",
+        "" if report.accuracy is None else f"{report.accuracy:.2%}",
+        "" if report.accuracy is None else f"{low:.1%} to {high:.1%}", f"{report.output_error:.3g}",
+        f"{max(gaps):.1e}" if gaps else "",
+    )  # fmt: skip

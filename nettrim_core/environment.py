@@ -1,0 +1,45 @@
+"""What a result was computed with, beside its recipe: packages, machine, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+PACKAGE = "nettrim-studio"
+# whose version may change a result in its last bits
+PACKAGES = (PACKAGE, "torch", "numpy", "scipy", "numba")
+
+
+def versions() -> dict[str, str]:
+    """Package -> installed version, Python among them."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def processor() -> str:
+    """The processor's name as the system gives it, or its family."""
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.is_file() else []
+    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return named or platform.processor() or platform.machine()
+
+
+def machine() -> str:
+    """System, processor and cores."""
+    return f"{platform.system()} {platform.machine()}, {processor()}, {cores()} cores"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def sentence() -> str:
+    """All of it on one line, for the head of a table of measurements."""
+    found = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"{machine()}, {torch.get_num_threads()} threads; {found}"

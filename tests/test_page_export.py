@@ -1,0 +1,194 @@
+"""The Export page: every kind of result as files, what of it can be had, and the way from a state to a recipe and
+back."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+import torch
+from safetensors.torch import load
+from streamlit.testing.v1 import AppTest
+
+from nettrim_cli.main import main
+from nettrim_core import FORMATS, Recipe, carry_out, load_bundle
+from nettrim_core.recipes.command import command
+from nettrim_core.recipes.made import digest
+from nettrim_core.worker import serve
+from pages import recipes
+from pages.archives import zipped
+from pages.state import Choice, parse
+from pages.store import facts_of
+from tests.test_pages import opened, run_until, text
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ("fc2", "fc3")
+SMALL = Choice("digits_mlp", LAYERS, 0.2, ("lobs",), n=200)
+STATES = {
+    "plain": (SMALL, "epsilon"),
+    "precise": (replace(SMALL, eps=0.123456789, seed=7, patches=321), "epsilon"),
+    "cascade": (
+        replace(SMALL, mode="cascade", methods=("nettrim",), settings={"cascade.gamma": 1.3, "nettrim.tol": 1e-3}),
+        "epsilon",
+    ),
+    "scaled": (replace(SMALL, methods=("wanda",), settings={"scale.fc3": 0.5, "wanda.pattern": "2:4"}), "epsilon"),
+    "swept": (replace(SMALL, methods=("lobs_sweeps",), settings={"lobs_sweeps.damping": 0.01}), "epsilon"),
+    "budget": (
+        replace(SMALL, settings={"budget.zeros": 0.7, "budget.rule": "uniform", "lock.fc3": 0.1}), "budget"
+    ),
+    "multiply-adds": (replace(SMALL, settings={"budget.of": "multiply-adds", "budget.left": 0.3}), "budget"),
+    "accuracy": (replace(SMALL, settings={"budget.of": "accuracy", "budget.drop": 0.05}), "budget"),
+    "retrained": (replace(SMALL, settings={"train.epochs": 2, "train.adam": True, "train.rate": 0.001}), "retrained"),
+    "rounds": (replace(SMALL, settings={"train.epochs": 1, "rounds.number": 2, "rounds.zeros": 0.8}), "rounds"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_is_a_recipe_and_a_recipe_a_state(name: str) -> None:
+    choice, how = STATES[name]
+    recipe = recipes.recipe_of(choice, how)
+    again = Recipe.from_toml(recipe.to_toml())
+    query, notices = recipes.query_of(again)
+    assert notices == []
+    found, said = parse({key: [value] for key, value in query.items()}, {"digits_mlp": lambda: facts_of("digits_mlp")})
+    assert said == []
+    assert found.of("export").how == how
+    assert recipes.recipe_of(found, how) == recipe
+    linked, _ = parse({k: [v] for k, v in found.to_query().items()}, {"digits_mlp": lambda: facts_of("digits_mlp")})
+    assert recipes.recipe_of(linked, how) == recipe  # the link alone says it all
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_recipe_is_a_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command asks for the recipe that it was made of."""
+    import shlex
+
+    import nettrim_cli.pruning
+
+    recipe, asked = recipes.recipe_of(*STATES[name]), []
+    monkeypatch.setattr(nettrim_cli.pruning, "deliver", lambda subject, wanted, *rest: asked.append(wanted))
+    monkeypatch.setattr("sys.argv", shlex.split(command(recipe)))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert asked == [recipe]
+
+
+def test_what_a_recipe_asks_and_the_studio_cannot_show_is_said() -> None:
+    recipe = recipes.recipe_of(SMALL)
+    plan = replace(recipe.plan, patches=None, batchnorm="keep")
+    said = " ".join(recipes.query_of(replace(recipe, plan=plan))[1])
+    assert "all patches" in said
+    assert "batch norms" in said
+    rounds = replace(recipes.recipe_of(*STATES["rounds"]), rounds=(0.3, 0.9))
+    assert "rounds take other parts" in " ".join(recipes.query_of(rounds)[1])
+    budget = recipes.recipe_of(*STATES["budget"])
+    assert budget.budget is not None
+    assert "prices errors by kl" in " ".join(
+        recipes.query_of(replace(budget, budget=replace(budget.budget, loss="kl")))[1]
+    )
+
+
+def answers(choice: Choice, how: str, formats: list[str]) -> list[dict[str, Any]]:
+    recipe = recipes.recipe_of(choice, how)
+    request = {"task": "files", "recipe": recipe.to_dict(), "formats": formats, "curves": [], "batch": 3}
+    *found, done = (json.loads(line) for line in serve([json.dumps(request)]))
+    assert done == {"done": True}
+    return found
+
+
+@pytest.mark.parametrize("name", ["plain", "budget", "retrained", "rounds"])
+def test_the_worker_writes_what_the_recipe_makes(name: str) -> None:
+    outcome, weights, report, last = answers(*STATES[name], ["safetensors", "report"])
+    made = Recipe.from_dict(outcome["recipe"]).made
+    assert made is not None
+    assert digest(load(base64.b64decode(weights["data"]))) == made.weights
+    torch.set_num_threads(made.threads)
+    again = carry_out(recipes.recipe_of(*STATES[name]), load_bundle("digits_mlp")).recipe.made
+    assert again is not None
+    assert again.weights == made.weights
+    assert json.loads(base64.b64decode(report["data"])) == outcome["report"]
+    assert last["costs"]["batch"] == 3
+    assert last["costs"]["sentence"].startswith("Zeros save space only")
+
+
+def test_a_format_that_cannot_hold_the_network_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Any, path: Path) -> str:
+        raise ValueError(f"{path}: not this network")
+
+    monkeypatch.setitem(FORMATS, "csr", replace(FORMATS["csr"], check=refuse))
+    _, sparse, weights, last = answers(SMALL, "epsilon", ["csr", "safetensors"])
+    assert sparse == {"format": "csr", "refused": f"{FORMATS['csr'].file}: not this network"}
+    assert "check" in weights
+    assert "costs" in last
+
+
+@pytest.fixture
+def app() -> Iterator[AppTest]:
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    st.cache_resource.clear()
+
+
+def prepared(app: AppTest, **query: str) -> AppTest:
+    opened(app, **{"model": "digits_mlp", "layers": "fc2,fc3", "n": "200", "methods": "lobs", "eps": "0.2"} | query)
+    app.switch_page("pages/export.py").run()
+    assert not app.exception
+    app.button(key="prepare").click().run()
+    return run_until(app, "Zeros save space only")
+
+
+@pytest.mark.parametrize(("how", "says"), [("epsilon", "at ε = 0.2"), ("retrained", "retrained with its zeros held")])
+def test_the_page_says_what_it_made(app: AppTest, how: str, says: str) -> None:
+    prepared(app, **{"export.how": how, "train.epochs": "2"})
+    said = text(app)
+    assert says in said
+    assert "model.safetensors was loaded again with strict=True" in said
+    assert "recipe.toml was loaded again" in said
+    labels = [metric.label for metric in app.metric]
+    assert ("Right of 500 test samples, retrained" in labels) == (how == "retrained")
+    assert any("nettrim " in code.value for code in app.code)
+
+
+def test_formats_are_picked_and_kept(app: AppTest) -> None:
+    opened(app, model="digits_mlp", layers="fc2,fc3", n="200", methods="lobs", eps="0.2")
+    app.switch_page("pages/export.py").run()
+    app.multiselect(key="w_formats").set_value(["csr", "smaller"]).run()
+    app.button(key="prepare").click().run()
+    run_until(app, "Zeros save space only")
+    assert f"{FORMATS['csr'].file} was loaded again" in text(app)
+    assert "model.safetensors was loaded" not in text(app)
+    app.multiselect(key="w_formats").set_value([]).run()
+    assert any("No format is chosen" in info.value for info in app.info)
+
+
+def test_a_recipe_is_opened(app: AppTest) -> None:
+    prepared(app)
+    choice = replace(SMALL, eps=0.3, settings={"budget.zeros": 0.6})
+    data = recipes.recipe_of(choice, "budget").to_toml().encode()
+    app.get("file_uploader")[0].upload("recipe.toml", data).run()
+    assert not app.exception
+    assert app.query_params["export.how"] == "budget"
+    assert app.query_params["budget.zeros"] == "0.6"
+    app.get("file_uploader")[0].upload("recipe.toml", b"version = 1\nwhat = 2\n").run()
+    assert not app.exception
+    assert any("network is missing" in warning.value for warning in app.warning)
+    assert app.query_params["export.how"] == "budget"  # nothing is lost
+    app.get("file_uploader")[0].upload("recipe.toml", data.replace(b'"digits_mlp"', b'"elsewhere"')).run()
+    assert any("The recipe asked for model = elsewhere" in warning.value for warning in app.warning)
+
+
+def test_the_archive_holds_every_file() -> None:
+    files = {"a.txt": b"one", "b.bin": bytes(1000)}
+    with zipfile.ZipFile(io.BytesIO(zipped(files))) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files
+    assert zipped(files) == zipped(dict(files))

@@ -1,0 +1,293 @@
+"""Recipes: the file and back, what is refused, and results made again bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from nettrim_core import (
+    AccuracyDrop,
+    Cascade,
+    MultiplyAdds,
+    Training,
+    allocate,
+    export,
+    load_bundle,
+    load_data,
+    prune,
+    save_bundle,
+)
+from nettrim_core.data import DataOptions
+from nettrim_core.methods import METHODS
+from nettrim_core.plan import Plan, method_from
+from nettrim_core.recipes.carry_out import carry_out
+from nettrim_core.recipes.recipe import Budgeted, Recipe
+from nettrim_core.recipes.replay import replay
+from nettrim_core.state import own_copy, state_of
+from tests.conftest import small_cnn
+
+LAYERS = ("fc2", "fc3")
+PLAN = Plan("digits_mlp", LAYERS, samples=200)
+NETTRIM = method_from("nettrim", {"epsilon": 0.2})
+LOBS = method_from("lobs", {"epsilon": 0.2})
+RECIPES = {
+    "parallel": Recipe(PLAN, NETTRIM),
+    "cascade": Recipe(dataclasses.replace(PLAN, cascade=Cascade(gamma=1.2)), NETTRIM),
+    "scaled": Recipe(dataclasses.replace(PLAN, scale=(("fc3", 0.5),), patches=None, batchnorm="keep"), LOBS),
+    "budget": Recipe(PLAN, LOBS, Budgeted(0.8, "uniform", locked=(("fc3", 0.1),))),
+    "multiply-adds": Recipe(PLAN, LOBS, Budgeted(MultiplyAdds(0.3))),
+    "accuracy": Recipe(PLAN, LOBS, Budgeted(AccuracyDrop(0.02), "uniform")),
+    "retrained": Recipe(PLAN, LOBS, training=Training(epochs=2)),
+    "rounds": Recipe(PLAN, LOBS, training=Training(epochs=1, adam=True, rate=1e-3), rounds=(0.5, 0.8)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_made_again_bit_for_bit(name: str) -> None:
+    first = carry_out(RECIPES[name], load_bundle("digits_mlp"))
+    again = Recipe.from_toml(first.recipe.to_toml())
+    assert again == first.recipe
+    assert dataclasses.replace(again, fingerprint="", made=None) == RECIPES[name]
+    second = replay(again)
+    assert (second.same, second.sentences) == (True, ("The weights are equal to the former ones, bit for bit.",))
+    state, wanted = second.model.state_dict(), first.model.state_dict()
+    assert all(torch.equal(state[key], wanted[key]) for key in wanted)
+    assert any(bool((state[f"{layer}.weight"] == 0).any()) for layer in LAYERS)
+
+
+def test_every_method_comes_back_with_its_settings() -> None:
+    for name, method in METHODS.items():
+        recipe = Recipe(PLAN, dataclasses.replace(method, epsilon=0.123))
+        assert Recipe.from_toml(recipe.to_toml()) == recipe
+        assert recipe.method_name == name
+
+
+def by_hand(name: str) -> nn.Module:
+    """What a recipe of RECIPES makes, by the public functions."""
+    bundle = load_bundle("digits_mlp")
+    inputs, layers = bundle.calibration_sample(200), list(LAYERS)
+    common = {"test": bundle.test, "max_patches": PLAN.patches}
+    shared = {"validation": bundle.validation, "layers": layers, **common}
+    calls = {
+        "parallel": lambda: prune(bundle.model, inputs, NETTRIM, layers, **common),
+        "cascade": lambda: prune(bundle.model, inputs, NETTRIM, layers, Cascade(gamma=1.2), **common),
+        "scaled": lambda: prune(bundle.model, inputs, LOBS, layers, scale={"fc3": 0.5}, test=bundle.test),
+        "budget": lambda: allocate(bundle.model, inputs, LOBS, 0.8, rule="uniform", locked={"fc3": 0.1}, **shared),
+        "multiply-adds": lambda: allocate(bundle.model, inputs, LOBS, MultiplyAdds(0.3), **shared),
+        "accuracy": lambda: allocate(bundle.model, inputs, LOBS, AccuracyDrop(0.02), rule="uniform", **shared),
+    }
+    return calls[name]()[0]
+
+
+@pytest.mark.parametrize("name", ["parallel", "cascade", "scaled", "budget", "multiply-adds", "accuracy"])
+def test_a_recipe_makes_what_the_functions_make(name: str) -> None:
+    wanted = by_hand(name).state_dict()
+    outcome = carry_out(RECIPES[name], load_bundle("digits_mlp"))
+    for key, value in outcome.model.state_dict().items():
+        assert torch.equal(value, wanted[key])
+    assert outcome.recipe.made is not None
+    for layer in outcome.recipe.made.layers:
+        assert layer.zeros == int((wanted[f"{layer.name}.weight"] == 0).sum())
+
+
+def test_retraining_is_reported_apart_from_the_pruning() -> None:
+    bundle = load_bundle("digits_mlp")
+    plain = carry_out(Recipe(PLAN, method_from("lobs", {"epsilon": 0.5})), bundle)
+    assert plain.report.retraining is None
+    tuned = carry_out(dataclasses.replace(plain.recipe, training=Training(epochs=2)), bundle)
+    found = tuned.report.retraining
+    assert found is not None
+    assert tuned.report.accuracy == plain.report.accuracy
+    assert found.validation_loss < found.validation_loss_before
+    right = (tuned.model(bundle.test[0]).argmax(1) == bundle.test[1]).double().mean()
+    assert found.accuracy == pytest.approx(float(right), abs=1e-12)
+    assert tuned.recipe.made is not None
+    assert tuned.recipe.made.accuracy == found.accuracy
+    for layer in LAYERS:
+        kept = plain.model.get_parameter(f"{layer}.weight") != 0
+        assert not bool(tuned.model.get_parameter(f"{layer}.weight")[~kept].any())
+
+
+def test_another_result_is_told_apart(tmp_path: Path) -> None:
+    """The same recipe on another start of the retraining: what differs is said, and by how much."""
+    first = carry_out(RECIPES["retrained"], load_bundle("digits_mlp"))
+    export(first.model, first.report, tmp_path)
+    other = dataclasses.replace(
+        first.recipe, training=Training(epochs=2, seed=5), made=dataclasses.replace(first.recipe.made, threads=1)
+    )
+    found = replay(other, weights=tmp_path / "model.safetensors")
+    assert found.same is False
+    said = " ".join(found.sentences)
+    assert "not equal bit for bit" in said
+    zeros = found.report.layers[0].weight_zeros
+    assert f"fc2: {zeros:,} zeros in the same places; discrepancy" in said
+    before, now = (state_of(own_copy(model))["fc2.weight"] for model in (first.model, found.model))
+    apart = float((before - now).abs().max())
+    assert apart > 0
+    assert f"fc2.weight: 0 of {before.numel():,} entries are zero in one and not in the other" in said
+    assert f"none differs by more than {apart:.2g}" in said
+
+
+def test_places_of_zeros_that_moved_are_counted(tmp_path: Path) -> None:
+    first = carry_out(RECIPES["parallel"], load_bundle("digits_mlp"))
+    state = state_of(own_copy(first.model))
+    moved = state["fc2.weight"].flatten()
+    moved[(moved == 0).nonzero()[:3]] = 1.0
+    save_file(state, tmp_path / "other.safetensors")
+    found = replay(first.recipe, weights=tmp_path / "other.safetensors")
+    assert found.same is False
+    assert "The weights that lie beside the recipe are not those it tells of." in found.sentences
+    assert any(s.startswith("fc2.weight: 3 of ") and "more than 1." in s for s in found.sentences)
+
+
+def test_other_versions_and_threads_are_named() -> None:
+    first = carry_out(RECIPES["parallel"], load_bundle("digits_mlp")).recipe
+    assert first.made is not None
+    other = dataclasses.replace(
+        first.made, weights="0", machine="a PDP-11", versions={**first.made.versions, "torch": "0.1"}, threads=1
+    )
+    said = replay(dataclasses.replace(first, made=other)).sentences
+    assert any(s.startswith("torch was 0.1 and is ") for s in said)
+    assert any(s.startswith("The machine was a PDP-11 and is ") for s in said)
+    assert not any("threads and are" in s for s in said)  # they are set as they were
+
+
+def test_a_network_and_data_of_ones_own(tmp_path: Path) -> None:
+    """Files in a folder that moved: found beside the recipe, and refused once they change."""
+    bundle = load_bundle("digits_mlp")
+    inputs, labels = bundle.train
+    there = tmp_path / "there"
+    there.mkdir()
+    torch.save(bundle.model.state_dict(), there / "net.pt")
+    rows = torch.cat([inputs[:300], labels[:300, None].float()], 1)
+    (there / "rows.csv").write_text("\n".join(",".join(map(repr, row)) for row in rows.tolist()))
+    data = load_data(there / "rows.csv", DataOptions(label=-1))
+    reading = dataclasses.replace(data.reading, path="rows.csv")
+    recipe = Recipe(Plan("net.pt", LAYERS, samples=100), LOBS, data=reading)
+    recipe.write(there / "recipe.toml")
+    found = replay(there)
+    assert found.same is None
+    assert found.report.samples == 100
+    found.recipe.write(there / "recipe.toml")
+    export(found.model, found.report, there)
+    assert replay(there).same is True
+    with (there / "rows.csv").open("a") as file:
+        file.write("\n" + ",".join(["1"] * rows.shape[1]))
+    with pytest.raises(ValueError, match="its content has changed"):
+        replay(there)
+
+
+def test_a_changed_network_is_refused(tmp_path: Path) -> None:
+    model, rows = small_cnn(), (torch.randn(9, 2, 10, 10), torch.randint(0, 5, (9,)))
+    path = save_bundle(tmp_path / "net", model, train=rows, validation=rows, test=rows)
+    made = carry_out(Recipe(Plan(str(path), ("conv1",), samples=9), LOBS), load_bundle(path))
+    with torch.no_grad():
+        next(p for p in model.parameters()).view(-1)[0] += 1
+    save_bundle(tmp_path / "net", model, train=rows, validation=rows, test=rows)
+    with pytest.raises(ValueError, match="give the files that it was made from"):
+        replay(made.recipe)
+
+
+TOML = RECIPES["budget"].to_toml()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("version = 1", "version = 2", "version = 2 is not known here, 1 is"),
+        ("version = 1", "", "version is missing"),
+        ("version = 1", "version = 1\nextra = 1", "there is no entry extra"),
+        ("version = 1", "version = ", "this is not TOML"),
+        ("[network]", "[net]", "network is missing"),
+        ('bundle = "digits_mlp"', "bundle = 3", "[network]: bundle = 3 is not str"),
+        ('bundle = "digits_mlp"', 'bundle = "digits_mlp"\nwhat = 1', "[network]: there is no entry what"),
+        ('    "fc2",', "    2,", "layers: 0 = 2 is not str"),
+        ("samples = 200", 'samples = "all"', "samples = 'all' is not int"),
+        ("max_patches = 2000", 'max_patches = "some"', 'must be a number or "all"'),
+        ('name = "lobs"', 'name = "magic"', "unknown method 'magic'"),
+        ("epsilon = 0.2", "epsilon = 2.0", "LOBS.epsilon = 2.0 is out of range"),
+        ("epsilon = 0.2", "epsilon = 0.2\nwhat = 1", "lobs has no setting what"),
+        ("sparsity = 0.8", "sparsity = 1.8", "sparsity = 1.8 is out of range"),
+        ("sparsity = 0.8", "density = 0.8", "a target is one of sparsity, left, drop"),
+        ('rule = "uniform"', 'rule = "fair"', "rule = 'fair' is not one of"),
+        ("[budget]", "[cascade]\nslack = 2\n[budget]", "[cascade]: there is no slack"),
+        ("[budget]", "[scale]\nfc2 = 2.0\n[budget]", "a budget or rounds ask for none"),
+        ("[budget]", "[training]\nepochs = 0\n[budget]", "Training.epochs = 0 is out of range"),
+        ("[budget]", "[training]\nspeed = 0\n[budget]", "a recipe is not laid out like this"),
+        ("[budget]", "[training]\nrounds = [0.5]\n[budget]", "a recipe with rounds needs training"),
+        ("[budget]", "[made]\nweights = 1\n[budget]", "a recipe is not laid out like this"),
+    ],
+)
+def test_a_spoiled_recipe_is_refused_by_the_place(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in TOML
+    file = tmp_path / "mine.toml"
+    file.write_text(TOML.replace(old, new, 1))
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        Recipe.read(file)
+    assert str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_recipe_at_all_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="cannot be read as a recipe"):
+        Recipe.read(tmp_path)
+    (tmp_path / "recipe.toml").write_bytes(b"#" * 1_000_001)
+    with pytest.raises(ValueError, match="no recipe"):
+        Recipe.read(tmp_path)
+    with pytest.raises(ValueError, match="cannot be read as a recipe"):
+        Recipe.read(tmp_path / "nowhere.toml")
+
+
+PIECES = [b"", b"=", b"[", b"1e999", b'"', b"nan", b"-1", b"{}", b"\n"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(PIECES)), min_size=1, max_size=6))
+def test_a_mangled_recipe_gives_a_sentence_or_a_recipe(cuts: list[tuple[float, int, bytes]]) -> None:
+    text = bytearray(TOML.encode())
+    for where, length, piece in cuts:
+        place = int(where * len(text))
+        text[place : place + length] = piece
+    said = "mine.toml"
+    try:
+        Recipe.from_toml(text.decode(), "mine.toml")
+    except ValueError as error:
+        said = str(error)
+    assert said.startswith("mine.toml")
+
+
+@pytest.mark.parametrize("name", ["parallel", "retrained"])
+def test_another_process_makes_the_same_bits(tmp_path: Path, name: str) -> None:
+    first = carry_out(RECIPES[name], load_bundle("digits_mlp"))
+    first.recipe.write(tmp_path / "recipe.toml")
+    export(first.model, first.report, tmp_path)
+    code = (
+        "import sys\nfrom nettrim_core import export, replay\n"
+        "found = replay(sys.argv[1])\nexport(found.model, found.report, sys.argv[2])\nprint(found.same)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "again")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "True"
+    old, new = (load_file(folder / "model.safetensors") for folder in (tmp_path, tmp_path / "again"))
+    assert list(old) == list(new)
+    assert all(torch.equal(old[key].view(torch.int32), new[key].view(torch.int32)) for key in old)
