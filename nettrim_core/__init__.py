@@ -28,6 +28,9 @@ from nettrim_core.lens import weights as layer_weights
 from nettrim_core.masks import apply_masks, masks_of
 from nettrim_core.methods import ALPS, LOBS, METHODS, ExactOBS, Magnitude, NetTrim, SparseGPT, Wanda
 from nettrim_core.models import load_model
+from nettrim_core.models.layer_list import layer_list
+from nettrim_core.models.module import from_module
+from nettrim_core.models.scikit_learn import from_sklearn
 from nettrim_core.one_layer import layer_problem, prune_layer
 from nettrim_core.outliers import outliers
 from nettrim_core.plan import EPSILONS, Plan, coarse_to_fine
@@ -107,6 +110,9 @@ __all__ = [
     "export",
     "finetune",
     "fits",
+    "from_module",
+    "from_sklearn",
+    "layer_list",
     "layer_neuron",
     "layer_problem",
     "layer_weights",

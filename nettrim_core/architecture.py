@@ -152,8 +152,8 @@ def _built_chain(layers: object, where: str) -> nn.Sequential:
     modules: OrderedDict[str, nn.Module] = OrderedDict()
     for i, layer in enumerate(layers):
         name = str(layer.get("name", i)) if isinstance(layer, dict) else str(i)
-        if not name or "." in name or name in modules:
-            raise ValueError(f"{where}: layer {i} is named {name!r}; names are unique and without dots")
+        if not name or "." in name or name in modules or hasattr(nn.Sequential, name):
+            raise ValueError(f"{where}: layer {i} is named {name!r}; names are unique, free and without dots")
         modules[name] = _built(layer, f"{where}: layer {name!r}")
     return nn.Sequential(modules)
 

@@ -97,9 +97,12 @@ def save_bundle(
     card: str = "",
     classes: Sequence[str] = (),
 ) -> Path:
-    """Write a bundle folder. Inputs keep their precision; the folder's name is the bundle's name. Labels may be None in
-    all three; classes: their names."""
-    folder = Path(path)
+    """Write a bundle folder. Inputs keep their precision; the folder's name is the bundle's name. A module that cannot
+    be written down as it is becomes the steps that it takes, as :func:`nettrim_core.from_module` reads them. Labels may
+    be None in all three; classes: their names."""
+    from nettrim_core.models.module import from_module  # which reads bundles in its turn
+
+    folder, model = Path(path), from_module(model, train[0][:64].float())
     arrays = {}
     for split, (inputs, labels) in zip(SPLITS, (train, validation, test), strict=True):
         arrays[f"{split}_inputs"] = inputs.detach().cpu().numpy()

@@ -46,6 +46,7 @@ OPERATIONS: dict[str, Operation] = {
     "exp": Operation(torch.exp, 1),
     "log": Operation(torch.log, 1),
     "sqrt": Operation(torch.sqrt, 1),
+    "erf": Operation(torch.erf, 1),
     "cat": Operation(lambda *xs, dim: torch.cat(xs, dim), None, ("dim",)),
     "flatten": Operation(lambda x, start: torch.flatten(x, start), 1, ("start",)),
     "reshape": Operation(lambda x, shape: torch.reshape(x, tuple(shape)), 1, ("shape",)),

@@ -138,7 +138,7 @@ def test_a_chain_is_described_whole_or_refused() -> None:
         (lambda d: d[0]["body"]["layers"][2]["body"]["layers"][1].update(type="os.system"), "layer '1' has type 'os"),
         (lambda d: d[2].update(colour=3), r"layer '2' \(Sequential\) has unknown arguments .'colour'"),
         (lambda d: d[1].update(type=["ReLU"]), r"has type \['ReLU'\]; known types"),
-        (lambda d: d[1].update(name="a.b"), "layer 1 is named 'a.b'; names are unique and without dots"),
+        (lambda d: d[1].update(name="a.b"), "layer 1 is named 'a.b'; names are unique, free and without dots"),
         (lambda d: d[1].update(name="0"), "layer 1 is named '0'"),
         (lambda d: d[2].update(layers="all"), "layer '2': expected a list of layers, got 'all'"),
         (lambda d: d[0].pop("body"), r"layer '0' \(Residual\) cannot be built"),

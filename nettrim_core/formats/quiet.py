@@ -31,12 +31,12 @@ def following(tool: str, path: Path) -> Iterator[None]:
             yield
     except Exception as error:  # tracing runs the model's own code, which may raise anything
         raise ValueError(
-            f"{path}: {tool} cannot follow this network ({_first_line(error)}); choose a format of weights, such as "
+            f"{path}: {tool} cannot follow this network ({first_line(error)}); choose a format of weights, such as "
             "safetensors"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """An exporter's error, of which the rest is pages of graphs."""
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -14,8 +14,9 @@ from nettrim_core.models import pt2, weights
 def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
     """The network in a file or folder, in eval mode, float32, on the CPU. No code of the file is run.
 
-    A bundle's folder or a sample model's name; a program of torch.export (.pt2); a state dict (.safetensors, .pt, .pth)
-    with its ``architecture``, as bundles write it down, where that cannot be recognised.
+    A bundle's folder or a sample model's name; a program of torch.export (.pt2); an ONNX file (.onnx); a state dict
+    (.safetensors, .pt, .pth) with its ``architecture``, as bundles write it down or as the text of a
+    :func:`nettrim_core.layer_list`, where that cannot be recognised.
 
     Raises ValueError naming the file, the reason and what to do.
     """
@@ -26,11 +27,15 @@ def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
         raise ValueError(f"{path}: there is no such file")
     if path.suffix == ".pt2" or _is_program(path):
         return pt2.read(path)
+    if path.suffix == ".onnx":
+        from nettrim_core.models import onnx_file  # with onnx, which takes its time
+
+        return onnx_file.read(path)
     if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
         return weights.read(path, architecture)
     raise ValueError(
-        f"{path}: networks are read from .pt2, .safetensors, .pt and .pth files and bundle folders: save it as one "
-        "of these"
+        f"{path}: networks are read from .pt2, .onnx, .safetensors, .pt and .pth files and bundle folders: save it as "
+        "one of these"
     )
 
 

@@ -137,7 +137,12 @@ def _dropout(p: Program, c: Call) -> None:
 @_reads("aten.clone.default", "aten.contiguous.default", "aten.alias.default", "aten.detach.default",
         "aten.detach_.default", "aten.lift_fresh_copy.default")  # fmt: skip
 def _same(p: Program, c: Call) -> None:
-    p.values[c.name] = p.value(c.get("self"))
+    given = c.get("self")
+    if isinstance(given, Ref) and given.name in p.constants:
+        p.constants.add(c.name)
+        p.paths[c.name] = p.paths[given.name]
+    else:
+        p.values[c.name] = p.value(given)
 
 
 @_reads("aten._assert_tensor_metadata.default", "aten._assert_scalar.default")
@@ -216,7 +221,7 @@ def _cat(p: Program, c: Call) -> None:
           for ending in (".Tensor", ".Scalar")))  # fmt: skip
 def _arithmetic(p: Program, c: Call) -> None:
     operation = c.target.split(".")[1].removesuffix("_")
-    other, takes = c.get("other"), p.value(c.get("self"))
+    other, takes = p.number(c.get("other")), p.value(c.get("self"))
     if c.get("alpha", 1) != 1:
         raise ValueError(f"{c.name}: {c.target} with alpha cannot be read")
     if isinstance(other, Ref):

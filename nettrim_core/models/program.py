@@ -56,6 +56,7 @@ class Program:
         self.signature = program["graph_module"]["signature"]
         self.held = self._held()
         self.paths: dict[str, str] = {}  # of what the network holds, by the names that the graph has for it
+        self.constants: set[str] = set()  # those of them that are neither parameters nor buffers
         self.values: dict[str, str] = {}  # names in the wiring, by those in the graph
         self.shapes: dict[str, tuple[int, int]] = {}  # numbers that depend on the batch, one for each
         self.called: dict[str, str] = {}  # layers that are there already
@@ -99,6 +100,8 @@ class Program:
             (kind, said), *_ = spec.items()
             if kind != "user_input":
                 self.paths[said["arg"]["name"]] = said[f"{kind}_name"]
+            if kind == "tensor_constant":  # written into the code, and no key of a state dict
+                self.constants.add(said["arg"]["name"])
         given = [spec["user_input"]["arg"]["as_tensor"]["name"] for spec in inputs if "user_input" in spec]
         outputs = self.graph["outputs"]
         if len(given) != 1 or len(outputs) != 1:
@@ -107,7 +110,7 @@ class Program:
         if None in sizes[1:]:
             raise ValueError("only the first dimension of the input may be dynamic: export it with the others fixed")
         self.values[given[0]] = INPUT
-        return Wiring(sizes[1:])
+        return Wiring(sizes[1:], sizes[0])
 
     def calls(self) -> list[Call]:
         """The nodes of the graph, in order."""
@@ -115,8 +118,9 @@ class Program:
 
     def wired(self) -> Wired:
         """The network, after all calls were wired. What nothing calls stays in its state dict."""
+        constants = {self.paths[name] for name in self.constants}
         for path, value in self.held.items():
-            if path not in self.wiring.weights and self.wiring.free(path) == path:
+            if path not in {*self.wiring.weights, *constants} and self.wiring.free(path) == path:
                 self.wiring.tensors[path] = self.wiring.weights[path] = value
         return self.wiring.done(self.value(Ref(self.graph["outputs"][0]["as_tensor"]["name"])))
 
@@ -138,6 +142,13 @@ class Program:
             path = self.paths[given.name]
             self.values[given.name] = self.wiring.tensor(path, self.held[path])
         return self.values[given.name]
+
+    def number(self, given: Any) -> Any:
+        """A constant of one number as that number; anything else as it is."""
+        if isinstance(given, Ref) and given.name in self.constants:
+            value = self.held[self.paths[given.name]]
+            return value.item() if value.dim() == 0 else given
+        return given
 
     def weight(self, call: Call, name: str) -> Tensor:
         """A tensor that the network holds."""
@@ -165,14 +176,16 @@ class Program:
 
     def layer(self, call: Call, kind: str, takes: str, weights: dict[str, Tensor | None], **arguments: Any) -> None:
         """A layer with weights, or a further call of one that is there."""
-        owner = call.get("weight") if "weight" in call.arguments else None
-        path = self.paths[owner.name] if isinstance(owner, Ref) else ""
-        path = path.removesuffix(".weight") if path.endswith(".weight") else call.module or call.name
-        key = f"{path} {kind} {arguments}"
-        if weights and key in self.called:
+        owners = [self.paths[given.name] for name in weights if isinstance(given := call.get(name), Ref)]
+        key = f"{owners} {kind} {arguments}"
+        if owners and key in self.called:
             self.values[call.name] = self.wiring.again(self.called[key], takes)
             return
         held = {name: value for name, value in weights.items() if value is not None}
+        own = f"{call.module}.weight"  # of one weight under two names, the graph has but one
+        if "weight" in held and own in self.held and torch.equal(self.held[own], held["weight"]):
+            owners.insert(0, own)
+        path = next(self.wiring.owners(owners), call.module or call.name)
         name = self.wiring.layer(path, kind, takes, held, **arguments)
         self.values[call.name], self.called[key] = name, self.wiring.steps[-1].layer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import torch
@@ -11,19 +10,24 @@ from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
 from nettrim_core.bundle import network_of, sample_names
+from nettrim_core.models.chain import natural, renamed
+from nettrim_core.models.layer_list import architecture_of
 from nettrim_core.models.wiring import Wiring
 from nettrim_core.wired import INPUT, Wired
 
 
 def read(path: Path, architecture: object = None) -> nn.Module:
-    """The network with these weights. architecture: as :func:`nettrim_core.architecture.describe` writes it; without
-    one that of a sample model, or of a plain multilayer perceptron with ReLUs between its layers, is recognised.
+    """The network with these weights. architecture: as :func:`nettrim_core.architecture.describe` writes it, or a text
+    for :func:`nettrim_core.layer_list`, or what that gives; layers in it may be called otherwise than in the file where
+    their shapes follow each other alike. Without one that of a sample model, or of a plain multilayer perceptron with
+    ReLUs between its layers, is recognised.
 
     Raises ValueError naming the file and the reason.
     """
     weights = tensors(path)
     if architecture is not None:
-        return restored(architecture, weights, "architecture", str(path))
+        named = renamed(architecture_of(architecture), weights, ordered=path.suffix != ".safetensors")
+        return restored(named, weights, "architecture", str(path))
     shapes = {name: value.shape for name, value in weights.items()}
     for name in sample_names():
         model = network_of(name)
@@ -67,7 +71,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 def perceptron(weights: dict[str, Tensor]) -> Wired:
     """Linear layers in the order of their names, ReLUs between them. Raises ValueError if that is not what they are."""
-    owners = sorted({name.rpartition(".")[0] for name in weights}, key=_natural)
+    owners = sorted({name.rpartition(".")[0] for name in weights}, key=natural)
     layers = []
     for owner in owners:
         own = {name.rpartition(".")[2]: value for name, value in weights.items() if name.rpartition(".")[0] == owner}
@@ -81,8 +85,3 @@ def perceptron(weights: dict[str, Tensor]) -> Wired:
         if place < len(layers) - 1:
             value = wiring.layer(f"relu{place + 1}", "ReLU", value, {})
     return wiring.done(value)
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """fc2 before fc10."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.findall(r"\d+|\D+", name)]
