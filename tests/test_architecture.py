@@ -44,6 +44,7 @@ KNOW_NETWORKS = {
     "smaller",
     "links",
     "carry_out",
+    "chained",
     "state",
     "made",
     "dead",
