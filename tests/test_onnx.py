@@ -244,6 +244,12 @@ GRAPHS: dict[str, tuple[str, Shape, dict[str, Any]]] = {
     ),
     "a constant of a shape": ("Shape w; ConstantOfShape v0; Exp v1; Range a b c; Sub v2 v3; Add x v4", ["N", 5],
                               {"w": V, "a": np.float32(0), "b": np.float32(2.5), "c": np.float32(0.5)}),
+    "window behind the end": ("MaxPool x kernel_shape=[2] strides=[3] pads=[0,1] ceil_mode=1", ["N", 2, 6], {}),
+    "mean behind the end": ("AveragePool x kernel_shape=[2] strides=[3] pads=[0,1] ceil_mode=1", ["N", 2, 6], {}),
+    "same, lower": ("MaxPool x kernel_shape=[2,3] auto_pad=SAME_LOWER; Conv v0 w auto_pad=SAME_LOWER",
+                    IMAGE, {"w": floats(3, 2, 2, 4)}),
+    "same, upper": ("AveragePool x kernel_shape=[2,3] auto_pad=SAME_UPPER; Conv v0 w auto_pad=SAME_UPPER strides=[2,1]",
+                    IMAGE, {"w": floats(3, 2, 2, 4)}),
     "parts": ("Slice x s e a; Slice x e f a; Sub v0 v1", IMAGE, {"s": [0], "e": [3], "f": [6], "a": [2]}),
 }  # fmt: skip
 
@@ -307,13 +313,15 @@ def windows(draw: st.DrawFn) -> tuple[str, list[int], dict[str, Any]]:
     dims = draw(st.integers(1, 2))
     several = st.lists(st.integers(1, 3), min_size=dims, max_size=dims)
     sizes = draw(st.lists(st.integers(4, 9), min_size=dims, max_size=dims))
-    kernel, strides = draw(several), draw(several)
-    dilations = draw(several) if kind != "AveragePool" else [1] * dims
+    auto = draw(st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
+    kernel, strides, dilations = draw(several), draw(several), draw(several)
+    if kind == "AveragePool" or (auto.startswith("SAME") and kind != "ConvTranspose"):
+        dilations = [1] * dims
+        kernel = [max(pair) for pair in zip(kernel, strides, strict=True)]
     groups, channels = (draw(st.integers(1, 2)), 4) if "Conv" in kind else (1, 3)
     said: dict[str, Any] = {"strides": strides, "kernel_shape": kernel}
     if kind != "AveragePool":
         said["dilations"] = dilations
-    auto = draw(st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if auto == "NOTSET":
         said["pads"] = [draw(st.integers(0, k - 1 if "Pool" in kind else 3)) for _ in range(2) for k in kernel]
@@ -322,8 +330,6 @@ def windows(draw: st.DrawFn) -> tuple[str, list[int], dict[str, Any]]:
     else:
         said["auto_pad"] = auto
         assume(auto != "VALID" or all(r <= s for r, s in zip(reach, sizes, strict=True)))
-        plain = set(dilations) == {1} and all(s <= k for s, k in zip(strides, kernel, strict=True))
-        assume(auto == "VALID" or plain or kind == "ConvTranspose")
     if kind == "ConvTranspose":
         full = [(n - 1) * s + r for n, s, r in zip(sizes, strides, reach, strict=True)]
         if auto == "NOTSET":
