@@ -267,6 +267,28 @@ def test_a_group_norm_of_later_versions(tmp_path: Path) -> None:
     assert set(read.state_dict()) == set(held)
 
 
+TWO, HIGH = {"b": np.float32(2)}, {"t": np.float32(20)}
+SOFTPLUS = {
+    "plain": ("Softplus x; Greater x t; Where v1 x v0", HIGH, True),
+    "scaled": ("Mul x b; Softplus v0; Div v1 b; Greater v0 t; Where v3 x v2", TWO | HIGH, True),
+    "scaled otherwise": ("Mul x b; Softplus v0; Div v1 t; Greater v0 t; Where v3 x v2", TWO | HIGH, False),
+    "too soon": ("Softplus x; Greater x b; Where v1 x v0", TWO, False),
+    "of another": ("Neg x; Softplus v0; Greater x t; Where v2 x v1", HIGH, False),
+    "another function": ("Mul x b; Tanh v0; Div v1 b; Greater v0 t; Where v3 x v2", TWO | HIGH, False),
+}
+
+
+@pytest.mark.parametrize("name", SOFTPLUS)
+def test_a_choice_is_read_where_it_is_a_softplus(name: str, tmp_path: Path) -> None:
+    nodes, held, good = SOFTPLUS[name]
+    path = saved(graph(nodes, ["N", 40], held), tmp_path / "choice.onnx")
+    if good:
+        read_alike(path, 40, scale=15.0)
+        return
+    with pytest.raises(ValueError, match=r"\(Where\): a choice between values"):
+        load_model(path)
+
+
 @pytest.mark.parametrize(
     ("name", "path"),
     [
