@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test check browser samples sweeps screenshots benchmarks clean
+.PHONY: app test check fuzz browser samples sweeps screenshots benchmarks clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -29,6 +29,11 @@ $(VENV)/.app: constraints.txt pyproject.toml
 $(VENV)/.test: $(VENV)/.app
 	$(PIP) install --quiet -c constraints.txt -e ".[test]"
 	touch $@
+
+# make fuzz SECONDS=600    damage good files at random, in a child with bounded memory; every reader must refuse in words
+SECONDS ?= 60
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 # The browser tests drive the system's Chromium. Debian's is installed where that is possible; elsewhere install any
 # Chromium or Chrome, or name one in CHROMIUM. Without a browser the tests fail.
