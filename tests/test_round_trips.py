@@ -131,9 +131,9 @@ def same(found: nn.Module, way: str) -> None:
     with torch.no_grad():
         wanted, outputs = model(inputs), found(inputs)
     assert float((outputs - wanted).abs().max()) <= tolerance(wanted) / 10
-    # matrices and kernels: an exporter may fold a batch norm into the layer before it
+    # of the layers: an exporter may fold a batch norm into the one before it
     counts = [
-        sorted((v.numel(), int((v == 0).sum())) for v in net.state_dict().values() if v.ndim > 1)
+        sorted((mask.numel(), int((~mask).sum())) for name, mask in masks_of(net).items() if name.endswith("weight"))
         for net in (found, model)
     ]
     assert counts[0] == counts[1]
