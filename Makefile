@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test check docs browser samples sweeps screenshots benchmarks clean
+.PHONY: app test check docs fuzz browser samples sweeps screenshots benchmarks clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -18,7 +18,8 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 $(VENV)/.app: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +34,11 @@ $(VENV)/.test: $(VENV)/.app
 # The documentation, into site/: site/index.html opens from the disk.
 docs: $(VENV)/.test
 	$(BIN)/python -m zensical build --strict
+
+# make fuzz SECONDS=600    damage good files at random, in a child with bounded memory; every reader must refuse in words
+SECONDS ?= 60
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 # The browser tests drive the system's Chromium. Debian's is installed where that is possible; elsewhere install any
 # Chromium or Chrome, or name one in CHROMIUM. Without a browser the tests fail.

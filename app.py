@@ -8,11 +8,14 @@ the pages, because Streamlit takes a folder ``pages`` next to the main script fo
 import functools
 import gzip
 import runpy
+import secrets
 import sys
 from importlib import resources
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -37,15 +40,34 @@ async def plotly_js(_: Request) -> Response:
     return Response(plotly_source(), media_type="text/javascript", headers=headers)
 
 
+class Visitors(BaseHTTPMiddleware):
+    """A cookie by which a page that is loaded anew finds what its visitor brought. It says nothing of them, no other
+    site gets it, and it goes when the browser is closed."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        page = response.headers.get("content-type", "").startswith("text/html")
+        if page and brought.COOKIE not in request.cookies:
+            response.set_cookie(brought.COOKIE, secrets.token_hex(16), httponly=True, samesite="strict")
+        return response
+
+
 if get_script_run_ctx(suppress_warning=True) is None:
     # torch takes seconds to import, and a network one to load: before the first visitor, not for them
-    from pages import blobs, store
+    from streamlit import config
+
+    from nettrim_core.intake import Limits
+    from pages import blobs, brought, notebook, rooms, store
     from pages.state import DEFAULT_MODEL
 
+    most = max(Limits.from_environment().mb, notebook.MOST_BYTES // 1_000_000)
+    config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
+    rooms.sweep()
     store.warm(DEFAULT_MODEL)
     app = st.App(
         "pages/_main.py",
         routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
+        middleware=[Middleware(Visitors)],
     )
     if __name__ == "__main__":
         app.run()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from nettrim_core.blocks import Pick
 from nettrim_core.capture import probe
+from nettrim_core.chained import chained
 from nettrim_core.dense import checked_inputs
 from nettrim_core.layers import Layer, groups_of
 from nettrim_core.links import keep_inputs, layers_of, links_of, plain
@@ -79,16 +80,16 @@ def without_dead(model: nn.Module, example: Tensor) -> tuple[nn.Module, Shrinkin
     """A copy of ``model`` in eval mode without its dead neurons and the inputs that they were, and what went.
 
     Its outputs are those of ``model`` but for rounding; what goes into it and comes out keeps its shape. example:
-    (samples, ...) a few inputs. Chains (nn.Sequential) of Linear, Conv1d and Conv2d with batch norms, activations,
-    pooling, Flatten and Dropout between them are looked through, and so are the insides of Residual blocks, whose
-    outer width stays. Layers next to anything else, and grouped convolutions, keep their neurons. One neuron of a
-    layer stays even if all are dead. Where a Linear layer comes first, the inputs that it has no weight for are passed
-    over by a Pick before it; a convolution's stay.
+    (samples, ...) a few inputs. Chains (nn.Sequential, or wired steps in a row) of Linear, Conv1d and Conv2d with batch
+    norms, activations, pooling, Flatten and Dropout between them are looked through, and so are the insides of Residual
+    blocks, whose outer width stays. Layers next to anything else, and grouped convolutions, keep their neurons. One
+    neuron of a layer stays even if all are dead. Where a Linear layer comes first, the inputs that it has no weight for
+    are passed over by a Pick before it; a convolution's stay.
 
     Raises ValueError for an example that is no batch of inputs.
     """
     example = checked_inputs(example, "example")
-    small = copy.deepcopy(model).eval()
+    small = chained(copy.deepcopy(model).eval())
     before = {name: layer.weight.shape[:2] for name, layer in layers_of(small).items()}
     numbers = _numbers(small)
     small, reason = _shrunken(small, example[:1])

@@ -10,7 +10,7 @@ from torch import nn
 
 from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
-from nettrim_core.bundle import load_bundle
+from nettrim_core.bundle import Bundle, load_bundle
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan
@@ -19,14 +19,26 @@ from nettrim_core.report import Report
 
 
 class Workbench:
-    """Everything by content: nothing here changes what comes out, only when."""
+    """Everything by content: nothing here changes what comes out, only when.
+
+    places: the folders of bundles that are no samples, by the names that plans have for them. Such a name is made from
+    the content, so that what is held under it stays right wherever it lies.
+    """
 
     def __init__(self) -> None:
-        self.bundle = lru_cache(maxsize=2)(load_bundle)
+        self.places: dict[str, str] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of everything."""
+        self.bundle = lru_cache(maxsize=2)(self._bundle)
         self.network = lru_cache(maxsize=2)(self._network)
         self.budgets = lru_cache(maxsize=1)(self._budget)
         self.solved = lru_cache(maxsize=1)(self._solved)
         self.results = Known()
+
+    def _bundle(self, name: str) -> Bundle:
+        return load_bundle(self.places.get(name, name))
 
     def _network(self, plan: Plan) -> Network:
         return plan.network(self.bundle(plan.bundle))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import threading
@@ -13,7 +14,7 @@ import streamlit as st
 
 from nettrim_core.figures.compare import looks
 from nettrim_core.record import Point
-from pages import curves, store, work
+from pages import brought, curves, store, work
 from pages.candidates import MOST, Candidate, candidates_of
 from pages.state import Choice
 
@@ -32,6 +33,11 @@ class Behaviours:
             self._held[_key(candidate)] = answer
             while len(self._held) > KEPT:
                 self._held.popitem(last=False)
+
+    def forget(self, fingerprint: str) -> None:
+        with self._lock:
+            for key in [key for key in self._held if key[0] == fingerprint]:
+                del self._held[key]
 
     def get(self, candidate: Candidate) -> dict[str, Any] | None:
         with self._lock:
@@ -76,6 +82,8 @@ def start(candidates: Sequence[Candidate]) -> None:
         points.add(store.bundle_of(candidate.choice.model), candidate.plan, Point.from_dict(answer["point"]))
         held.put(candidate, {name: part for name, part in answer.items() if name not in ("candidate", "point")})
 
+    for fingerprint, model in {_key(candidate)[0]: candidate.choice.model for candidate in wanted}.items():
+        brought.at_end(model, f"behaviours {model}", functools.partial(held.forget, fingerprint))
     request = {"task": "behaviour", "candidates": [candidate.request for candidate in wanted]}
     work.visit().start(work_key(candidates), request, len(wanted), take)
 

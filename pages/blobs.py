@@ -52,6 +52,11 @@ class Blobs:
                 self._bytes -= len(self._held.popitem(last=False)[1])
         return f"{PATH}/{name}"
 
+    def drop(self, address: str) -> None:
+        """Let go of what is at an address; who asks for it again makes it again."""
+        with self._lock:
+            self._bytes -= len(self._held.pop(address.removeprefix(f"{PATH}/"), b""))
+
     def get(self, name: str) -> bytes | None:
         with self._lock:
             if name in self._held:

@@ -13,7 +13,7 @@ import streamlit as st
 from nettrim_core.jobs import Job
 from nettrim_core.report import Report
 from nettrim_core.sensitivity import SPARSITIES
-from pages import store, work
+from pages import brought, store, work
 from pages.state import Choice
 from pages.words_budget import TARGETS
 
@@ -55,7 +55,9 @@ def about(choice: Choice) -> str:
 
 
 def found(choice: Choice) -> Found:
-    return _found(about(choice))
+    key = about(choice)
+    brought.at_end(choice.model, key, lambda: _found.clear(key))
+    return _found(key)
 
 
 def _request(choice: Choice) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.plan import Plan
+from pages import store
 from pages.state import MODES, Choice, setting_field
 
 MOST = 6  # candidates side by side
@@ -74,7 +75,7 @@ def differing(candidates: Sequence[Candidate]) -> dict[str, list[str]]:
 
 
 _COMMON = {
-    "Network": lambda c: c.choice.model,
+    "Network": lambda c: store.name_of(c.choice.model),
     "Layers": lambda c: ", ".join(c.choice.layers),
     "Layers are pruned": lambda c: MODE_WORDS[c.choice.mode],
     "Epsilon": lambda c: f"{c.choice.eps:g}",

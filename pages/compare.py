@@ -94,7 +94,7 @@ def pin_form(i: int, pin: Pin) -> None:
     state[f"w_pin_{i}"] = pin.name
     left.text_input(
         f"Name of pin {i + 1}", key=f"w_pin_{i}", max_chars=pins.LONGEST, on_change=renamed, args=(i,),
-        help=f"{', '.join(map(session.title_of, pin.choice.methods))} on {pin.choice.model}.",
+        help=f"{', '.join(map(session.title_of, pin.choice.methods))} on {store.name_of(pin.choice.model)}.",
     )  # fmt: skip
     right.button("Remove", key=f"remove_{i}", on_click=pins.remove, args=(i,), help="It can be put back.")
 

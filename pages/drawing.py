@@ -215,7 +215,9 @@ class Pictures:
 
     def _masks(self, layer: str, name: str) -> dict[str, Any]:
         masks = [None if part is None else part.mask for part in self.parts(layer, name)]
-        return self._method(name) | packed(masks)
+        sent = packed(masks)
+        store.sent(self.choice.model, sent["url"])
+        return self._method(name) | sent
 
     def _method(self, name: str) -> dict[str, Any]:
         return {"name": METHOD_TITLES[name], "style": list(METHODS).index(name)}

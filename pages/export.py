@@ -16,7 +16,7 @@ from nettrim_core.recipes.command import command
 from nettrim_core.recipes.recipe import FILE, MOST_BYTES, Recipe
 from nettrim_core.recipes.script import script
 from nettrim_core.report import Report
-from pages import curves, foreign, frame, recipes, session, snippets, store, work
+from pages import brought, curves, foreign, frame, recipes, session, snippets, store, work
 from pages import words_export as said
 from pages.archives import zipped
 from pages.axes import file_size, percent
@@ -51,11 +51,16 @@ def show() -> None:
     except ValueError as error:
         st.warning(f"{error}.")
         return
+    if recipe.training is not None and store.bundle_of(choice.model).train[1] is None:
+        st.info(said.NO_LABELS)
+        return
     cells = frame.Cells(choice, "Take it with you")
     text = said.subject(choice, store.bundle_of(choice.model).title, titled(method))
     with cells.cell("files", "The files", text, script(recipe)):
         show_files(choice, recipe)
     with cells.cell("recipe", "The recipe", said.RECIPE):
+        if brought.is_own(choice.model):
+            st.info(said.OWN)
         st.code(command(recipe), language="bash", wrap_lines=True)
         with st.expander("The recipe as a file"):
             st.code(recipe.to_toml(), language="toml")

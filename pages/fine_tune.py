@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.figures import fine_tune as figures
-from pages import frame, runs, session, snippets_fine_tune, work
+from pages import frame, runs, session, snippets_fine_tune, store, work
 from pages import words_fine_tune as words
 from pages.runs import Run
 from pages.state import EPSILON_RANGE, Choice, setting_fields
@@ -27,6 +27,9 @@ def main() -> None:
 def show() -> None:
     choice = session.current_choice()
     if not frame.ready(choice):
+        return
+    if store.bundle_of(choice.model).train[1] is None:
+        st.info(words.NO_LABELS)
         return
     here = work.visit()
     if here.busy and not runs.at_work(choice):

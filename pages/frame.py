@@ -10,10 +10,9 @@ from typing import Any
 
 import streamlit as st
 
-from nettrim_core.bundle import sample_titles
 from nettrim_core.figures.style import CONFIG, INK
 from nettrim_core.methods import METHODS
-from pages import foreign, notebook, session, share, store, words
+from pages import brought, foreign, notebook, session, share, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
 HERE = Path(__file__).resolve().parent
@@ -51,11 +50,12 @@ def controls(choice: Choice) -> None:
     state["w_layers"], state["w_methods"] = list(choice.layers), list(choice.methods)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         if shown(choice, "model"):
-            titles = sample_titles()
+            titles = session.models()
             st.selectbox(
                 "Network", list(titles), format_func=titles.__getitem__, key="w_model", width=270,
                 on_change=picked_model,
-                help="A trained network that comes with the studio, with its data. Its card is under Settings.",
+                help="A trained network that comes with the studio, with its data, or one that you brought on the page "
+                "Your own. Its card is under Settings.",
             )  # fmt: skip
         if shown(choice, "layers"):
             st.pills(
@@ -118,7 +118,8 @@ def settings_form(choice: Choice, facts: Facts) -> None:
                 f"{layer}: times", 0.01, 100.0, step=0.25, format="%g", key=f"w_{name}", on_change=picked_setting,
                 args=(name,), help="The layer's own epsilon is the knob's times this.",
             )  # fmt: skip
-    st.markdown(store.bundle_of(choice.model).card.replace("# ", "#### ", 1))
+    card = store.bundle_of(choice.model).card.replace("# ", "#### ", 1)
+    st.markdown(foreign.shown(card) if brought.is_own(choice.model) else card)
 
 
 def setting_widget(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from pages import foreign, session
+from pages import foreign, session, store
 from pages.state import Choice
 
 MOST = 9
@@ -20,12 +20,16 @@ class Pin:
 
 
 def all_pins() -> list[Pin]:
-    return st.session_state.setdefault("pins", [])
+    """The pins, but for those of a network that was brought and is gone."""
+    held, known = st.session_state.setdefault("pins", []), session.models()
+    if any(pin.choice.model not in known for pin in held):
+        st.session_state["pins"] = [pin for pin in held if pin.choice.model in known]
+    return st.session_state["pins"]
 
 
 def name_of(choice: Choice) -> str:
     what = "" if choice.mode == "parallel" else ", cascade"
-    return f"{choice.model} ε {choice.eps:g}{what}"
+    return f"{store.name_of(choice.model)} ε {choice.eps:g}{what}"
 
 
 def pin(choice: Choice) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from nettrim_core.bundle import sample_names
+from nettrim_core.bundle import sample_names, sample_titles
 from nettrim_core.methods import titled
+from pages import brought
 from pages.lessons import CARDS
 from pages.state import Choice, Facts, parse
 from pages.store import facts_of
@@ -22,18 +23,37 @@ def current_choice() -> Choice:
     """From the link at first, then from the session. The link always says what is shown."""
     session = st.session_state
     if "choice" not in session:
-        session["choice"], session["notices"] = choice_of(
-            {name: st.query_params.get_all(name) for name in st.query_params}
-        )
+        asked = {name: st.query_params.get_all(name) for name in st.query_params}
+        session["choice"], session["notices"] = choice_of(asked)
+        if session["choice"].model not in asked.get("model", [session["choice"].model]):
+            session["awaited"] = asked
+    elif session["choice"].model not in models():  # brought, and taken away or lost since
+        session["choice"], session["notices"] = choice_of({"model": [session["choice"].model]})
     choice: Choice = session["choice"]
     publish(choice)
     return choice
 
 
+def models() -> dict[str, str]:
+    """The titles of the networks that this visitor can choose: the samples, and their own."""
+    return sample_titles() | brought.titles()
+
+
 def choice_of(query: dict[str, list[str]]) -> tuple[Choice, list[str]]:
     """The choice of a link, and what of it could not be followed."""
-    facts: dict[str, Callable[[], Facts]] = {name: lambda name=name: facts_of(name) for name in sample_names()}
+    names = [*sample_names(), *brought.titles()]
+    facts: dict[str, Callable[[], Facts]] = {name: lambda name=name: facts_of(name) for name in names}
     return parse(query, facts, len(CARDS))
+
+
+def bring(model: str) -> None:
+    """Choose a network that was brought just now; all of what the visit's first link asked for, if that was this
+    network."""
+    awaited = st.session_state.pop("awaited", {})
+    if model in awaited.get("model", []):
+        choose(choice_of(awaited)[0])
+    else:
+        choose(st.session_state["choice"].with_model(model, facts_of(model)))
 
 
 def choose(choice: Choice) -> None:
@@ -63,6 +83,8 @@ def change(**changes: object) -> None:
 def undo() -> None:
     """Back to the choice before, if there is one."""
     session = st.session_state
+    while session.get("history") and session["history"][-1].model not in models():
+        session["history"].pop()
     if session.get("history"):
         leave(session["choice"], session["history"][-1])
         session["choice"] = session["history"].pop()

@@ -10,7 +10,7 @@ from nettrim_core.methods import METHODS
 from nettrim_core.plan import EPSILONS
 from nettrim_core.recipes.script import changed, expression
 from pages.curves import grid_of, stops_of
-from pages.state import Choice
+from pages.state import OWN, Choice
 from pages.store import facts_of
 
 
@@ -46,9 +46,15 @@ def imports(choice: Choice, *names: str) -> str:
     return f"from nettrim_core import {', '.join(ordered)}\n"
 
 
+def loading(model: str) -> str:
+    """An expression for a network with its data."""
+    where = '  # the folder in what "Save this bundle" gives' if OWN.fullmatch(model) else ""
+    return f'load_bundle("{model}"){where}'
+
+
 def setup(choice: Choice) -> str:
     return (
-        f'\nbundle = load_bundle("{choice.model}")\n'
+        f"\nbundle = {loading(choice.model)}\n"
         f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
         f"layers = {list(choice.layers)!r}\n"
     )
@@ -89,7 +95,7 @@ def _along(choice: Choice) -> str:
     extra = ("Cascade",) if "Cascade(" in arguments else ()
     return (
         imports(choice, "prune", *extra)
-        + f'\nbundle = load_bundle("{choice.model}")\n'
+        + f"\nbundle = {loading(choice.model)}\n"
         + f"for value in {stops!r}:\n"
         + indented
         + f"    for method in [\n{methods}    ]:\n        pruned, report = prune(\n"

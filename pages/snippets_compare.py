@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from pages.candidates import Candidate
-from pages.snippets import imports, method_source, options
+from pages.snippets import imports, loading, method_source, options
 from pages.state import Choice
 
 
@@ -26,7 +26,7 @@ def _call(candidate: Candidate) -> str:
     choice = candidate.choice
     method = method_source(choice, candidate.method, choice.eps)
     return (
-        f'bundle = load_bundle("{choice.model}")\n'
+        f"bundle = {loading(choice.model)}\n"
         f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
         f"pruned, report = prune(\n    bundle.model, inputs, {method}, {list(choice.layers)!r},\n"
         f"    {options(choice, 'validation')}\n)\n"
@@ -106,7 +106,7 @@ def seeds(choice: Choice, seeds: Sequence[int]) -> str:
     arguments = options(one, "validation").replace("seed=0, ", "")
     return (
         imports(choice, "prune_seeds", "spread")
-        + f'\nbundle = load_bundle("{choice.model}")\n'
+        + f"\nbundle = {loading(choice.model)}\n"
         + f"layers = {list(choice.layers)!r}\n"
         + f"for method in [\n{methods}]:\n    runs = prune_seeds(\n"
         + f"        bundle.model, bundle.calibration, method, {list(seeds)!r}, {choice.n}, layers=layers,\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.snippets import method_source
+from pages.snippets import loading, method_source
 from pages.state import Choice
 
 
@@ -12,7 +12,7 @@ def _layer(choice: Choice, name: str, method: str, extra: str = "") -> str:
     after = "responses.relu()" if choice.layers[-1] != name else "responses"
     return (
         f"{extra}import torch\n\nfrom nettrim_core import LayerProblem, {cls}, load_bundle\n\n"
-        f'bundle = load_bundle("{choice.model}")\n'
+        f"bundle = {loading(choice.model)}\n"
         f'layer = bundle.model.get_submodule("{name}")\n'
         "seen = []\n"
         "handle = layer.register_forward_hook(lambda _, inputs, outputs: seen.append((inputs[0], outputs)))\n"
@@ -55,7 +55,7 @@ def storage(choice: Choice) -> str:
     return (
         "import zlib\n\nfrom nettrim_core import "
         f"{method.partition('(')[0]}, load_bundle, prune\n\n"
-        f'bundle = load_bundle("{choice.model}")\n'
+        f"bundle = {loading(choice.model)}\n"
         f"inputs = bundle.calibration_sample({choice.n}, seed={choice.seed})\n"
         f"pruned, report = prune(bundle.model, inputs, {method}, {list(choice.layers)!r})\n"
         "for model in (bundle.model, pruned):\n"

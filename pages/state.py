@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,6 +23,7 @@ PATCHES_RANGE = (1, 1_000_000)
 NEURON_RANGE = (0, 1_000_000)
 DEFAULT_EPSILON = EPSILONS[15]
 DEFAULT_MODEL = "lenet_300_100"
+OWN = re.compile("own-[0-9a-f]{16}")  # the id of a network that a visitor brought, made from its content
 DEFAULT_METHODS = ("nettrim", "lobs")
 MODES = ("parallel", "cascade")
 PRESETS = {"Exact": EPSILONS[3], "Gentle": EPSILONS[10], "Balanced": DEFAULT_EPSILON, "Aggressive": EPSILONS[20]}
@@ -310,7 +312,13 @@ def parse(
 
     model = _last(query, "model") or DEFAULT_MODEL
     if model not in facts:
-        wrong("model", model, f"one of {', '.join(facts)}", DEFAULT_MODEL)
+        if OWN.fullmatch(model):
+            said.append(
+                f"The network of this link, {model}, was uploaded in another visit and is not kept: upload the same "
+                f"files on the page Your own, and the link works; showing {DEFAULT_MODEL} instead."
+            )
+        else:
+            wrong("model", model, f"one of {', '.join(facts)}", DEFAULT_MODEL)
         model = DEFAULT_MODEL
     here: Facts = facts[model]()
     layers = _names(query, "layers", here.layers, here.layers, wrong)

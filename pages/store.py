@@ -1,5 +1,5 @@
-"""What all visitors share: bundles, and finished points by what made them. No Streamlit: it is filled before the server
-begins."""
+"""What the server holds for its visitors: bundles, and finished points by what made them. No Streamlit: it is filled
+before the server begins."""
 
 from __future__ import annotations
 
@@ -18,15 +18,65 @@ from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, decision_regions, load_points, point_key
 from nettrim_core.report import LayerReport
 from nettrim_core.subsets import restored
+from pages.blobs import BLOBS
 from pages.state import Facts
 
 LIVE_POINTS = 3000  # computed points a server keeps, the oldest going first
 LIVE_PARTS = 20_000  # layers of them
 
 
-@lru_cache(maxsize=8)
+_sample = lru_cache(maxsize=8)(load_bundle)
+
+
+@dataclass(frozen=True, eq=False)
+class Brought:
+    """A bundle that visitors brought: whose it is, and the addresses of pictures' data that was made from it."""
+
+    bundle: Bundle
+    owners: list[object]
+    sent: set[str]
+
+
+_brought: dict[str, Brought] = {}  # by ids, which are made from the content
+
+
 def bundle_of(name: str) -> Bundle:
-    return load_bundle(name)
+    """A sample's, or one that a visitor brought and that is still here; ValueError for any other."""
+    held = _brought.get(name)
+    return _sample(name) if held is None else held.bundle
+
+
+def keep(name: str, bundle: Bundle, owner: object) -> None:
+    """A visitor brought this."""
+    held = _brought.setdefault(name, Brought(bundle, [], set()))
+    if owner not in held.owners:
+        held.owners.append(owner)
+
+
+def sent(model: str, address: str) -> None:
+    """A picture of this network has its data at this address."""
+    if model in _brought:
+        _brought[model].sent.add(address)
+
+
+def name_of(model: str) -> str:
+    """What a network is called in a few words."""
+    return bundle_of(model).title if model in _brought else model
+
+
+def let_go(name: str, owner: object) -> None:
+    """A visitor is gone, or took it away. What was found out about it goes with the last one who brought it."""
+    held = _brought.get(name)
+    if held is None or owner not in held.owners:
+        return
+    held.owners.remove(owner)
+    if not held.owners:
+        del _brought[name]
+        points().forget(held.bundle.fingerprint)
+        for address in held.sent:
+            BLOBS.drop(address)
+        for cached in (facts_of, memory_of, dense_regions):
+            cached.cache_clear()
 
 
 @lru_cache(maxsize=32)
@@ -104,6 +154,12 @@ class Points:
             for held, most in ((self._live, LIVE_POINTS), (self._live_parts, LIVE_PARTS)):
                 while len(held) > most:
                     held.popitem(last=False)
+
+    def forget(self, fingerprint: str) -> None:
+        """Let go of all points of a bundle."""
+        with self._lock:
+            self._live = OrderedDict(entry for entry in self._live.items() if entry[0][0] != fingerprint)
+            self._live_parts = OrderedDict(entry for entry in self._live_parts.items() if entry[0][0] != fingerprint)
 
     def get(self, bundle: Bundle, plan: Plan, curve: str, epsilon: float) -> Point | None:
         """A point of a curve, None where there is none yet."""

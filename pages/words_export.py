@@ -29,6 +29,14 @@ RECIPE = (
     "A recipe is all that made a result, in a text that people read. The command makes the same result without the "
     "studio; `nettrim replay` makes it from the exported `recipe.toml` and compares it bit for bit."
 )
+OWN = (
+    "This network is yours and is not kept here: the recipe names it by its content. Save its bundle on the page "
+    "**Your own** and unpack it beside the recipe, and the command and `nettrim replay` find it."
+)
+NO_LABELS = (
+    "This data has no labels, and retraining needs to be told what is right: take the result at epsilon or by the "
+    "budget, or bring labelled data."
+)
 OPEN = "Open a recipe that was exported, here or elsewhere, and the studio shows the state that it was made in."
 SAVING = (
     "A zero is a number like any other until a file or a program leaves it out. This is what leaving it out would save "

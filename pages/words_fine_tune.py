@@ -16,6 +16,10 @@ INTRO = (
     "Pruning sets weights to zero that the others had learnt to count on. **Retraining** lets those that are left "
     "learn again on the training samples, while every zero stays zero. How much of the lost accuracy comes back?"
 )
+NO_LABELS = (
+    "This data has no labels, and retraining needs to be told what is right. Bring the network with labelled data on "
+    "the page Your own; every page but this one works without."
+)
 START = (
     "An **epoch** is one pass over the training samples. After each, the network is judged on the validation samples, "
     "which it does not learn from; the epoch with the lowest validation loss is the best, and its weights are kept."

@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.jobs import Job, Pool, Status
+from pages import brought
 from pages.session import outdated
 
 POLL = 0.5  # seconds between looks at running work
@@ -48,6 +49,11 @@ class Visit:
         is otherwise kept."""
         self.stop()
         self.stopped.discard(key)
+        if places := brought.places(key_of(request)):
+            request = request | {"places": places}
+            here = pool()
+            for name in places:
+                brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
         answers: list[dict[str, Any]] = []
         self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)
         self.errands.move_to_end(key)

@@ -73,3 +73,13 @@ def inputs() -> Tensor:
 @pytest.fixture
 def images() -> Tensor:
     return torch.randn(40, 2, 10, 10, generator=torch.Generator().manual_seed(1))
+
+
+ALONE = ("test_browser", "test_page", "test_wheel", "test_jobs", "test_intake", "test_costs")  # beginnings of files
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is not to run beside other tests."""
+    for item in items:
+        if item.path.stem.startswith(ALONE):
+            item.add_marker("alone")

@@ -44,6 +44,8 @@ KNOW_NETWORKS = {
     "smaller",
     "links",
     "carry_out",
+    "readings",
+    "chained",
     "state",
     "made",
     "dead",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import random
 import re
 import resource
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -18,7 +15,9 @@ from hypothesis import strategies as st
 from nettrim_core import Data, DataOptions, load_data
 from nettrim_core.data import KINDS
 from nettrim_core.data.source import shown
-from tests.hostile_data import HOSTILE, PIXELS, X, Y, idx, npy, npz, picture, table, zipped
+from tests.hostile_data import HOSTILE
+from tests.mutations import DATA as VALID
+from tests.mutations import HOWS, mutated
 
 
 @pytest.mark.parametrize("what", HOSTILE)
@@ -58,29 +57,6 @@ def test_there_are_hostile_files_of_all_kinds() -> None:
         assert any(bad.name.removesuffix(".gz").endswith(suffix) for bad in HOSTILE.values())
 
 
-def rows_of_text() -> bytes:
-    return b"a,b,label\n" + b"".join(b"%d,%.3f,%s\n" % (i, i / 7, b"xy"[i % 2 :][:1]) for i in range(20))
-
-
-def parquet_bytes() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.parquet"
-        table(a=X[:, 0], b=X[:, 1].astype(int), label=["no" if y else "yes" for y in Y])(path)
-        return path.read_bytes()
-
-
-VALID = {
-    "a.npy": npy(X),
-    "a.npz": npz(x=X, y=Y),
-    "a.csv": rows_of_text(),
-    "a.csv.gz": gzip.compress(rows_of_text()),
-    "a.parquet": parquet_bytes(),
-    "a-images-idx3-ubyte": idx(PIXELS),
-    "a.zip": zipped({f"{'ab'[i % 2]}/{i}.{kind.lower()}": picture("RGB", (4, 5), kind)
-                     for i, kind in enumerate(("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP") * 2)}, 0),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("name", VALID)
 def test_the_files_that_are_mutated_are_good_ones(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(VALID[name])
@@ -88,29 +64,9 @@ def test_the_files_that_are_mutated_are_good_ones(tmp_path: Path, name: str) -> 
     assert sum(len(part[0]) for part in (data.train, data.validation, data.test)) in (12, 20)
 
 
-def mutated(data: bytes, seed: int, how: str) -> bytes:
-    """A few bytes changed, a piece cut out or put in twice, or the end cut off."""
-    draw = random.Random(seed)
-    found = bytearray(data)
-    for _ in range(draw.choice((1, 1, 2, 4, 16))):
-        place = draw.choice((draw.randrange(len(found)), draw.randrange(min(200, len(found)))))
-        length = draw.randrange(1, 40)
-        if how == "bytes":
-            found[place] = draw.choice((0, 255, 10, 44, draw.randrange(256)))
-        elif how == "cut":
-            del found[place : place + length]
-        elif how == "twice":
-            found[place:place] = found[place : place + length]
-        elif how == "end":
-            del found[max(place, 1) :]
-        if not found:
-            return data[:1]
-    return bytes(found)
-
-
 @pytest.mark.parametrize("name", VALID)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(seed=st.integers(0, 2**32), how=st.sampled_from(["bytes", "cut", "twice", "end"]))
+@given(seed=st.integers(0, 2**32), how=st.sampled_from(HOWS))
 def test_a_mutated_file_gives_data_or_a_sentence(tmp_path_factory, name: str, seed: int, how: str) -> None:
     path = tmp_path_factory.getbasetemp() / f"mutated-{name}"
     path.write_bytes(mutated(VALID[name], seed, how))

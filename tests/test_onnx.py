@@ -244,6 +244,12 @@ GRAPHS: dict[str, tuple[str, Shape, dict[str, Any]]] = {
     ),
     "a constant of a shape": ("Shape w; ConstantOfShape v0; Exp v1; Range a b c; Sub v2 v3; Add x v4", ["N", 5],
                               {"w": V, "a": np.float32(0), "b": np.float32(2.5), "c": np.float32(0.5)}),
+    "window behind the end": ("MaxPool x kernel_shape=[2] strides=[3] pads=[0,1] ceil_mode=1", ["N", 2, 6], {}),
+    "mean behind the end": ("AveragePool x kernel_shape=[2] strides=[3] pads=[0,1] ceil_mode=1", ["N", 2, 6], {}),
+    "same, lower": ("MaxPool x kernel_shape=[2,3] auto_pad=SAME_LOWER; Conv v0 w auto_pad=SAME_LOWER",
+                    IMAGE, {"w": floats(3, 2, 2, 4)}),
+    "same, upper": ("AveragePool x kernel_shape=[2,3] auto_pad=SAME_UPPER; Conv v0 w auto_pad=SAME_UPPER strides=[2,1]",
+                    IMAGE, {"w": floats(3, 2, 2, 4)}),
     "parts": ("Slice x s e a; Slice x e f a; Sub v0 v1", IMAGE, {"s": [0], "e": [3], "f": [6], "a": [2]}),
 }  # fmt: skip
 
@@ -259,6 +265,28 @@ def test_a_group_norm_of_later_versions(tmp_path: Path) -> None:
     node = "GroupNormalization x norm.weight norm.bias num_groups=2 epsilon=0.1"
     read = read_alike(saved(graph(node, ["N", 6, 4, 3], held, opset=21), tmp_path / "norm.onnx"), 6, 4, 3)
     assert set(read.state_dict()) == set(held)
+
+
+TWO, HIGH = {"b": np.float32(2)}, {"t": np.float32(20)}
+SOFTPLUS = {
+    "plain": ("Softplus x; Greater x t; Where v1 x v0", HIGH, True),
+    "scaled": ("Mul x b; Softplus v0; Div v1 b; Greater v0 t; Where v3 x v2", TWO | HIGH, True),
+    "scaled otherwise": ("Mul x b; Softplus v0; Div v1 t; Greater v0 t; Where v3 x v2", TWO | HIGH, False),
+    "too soon": ("Softplus x; Greater x b; Where v1 x v0", TWO, False),
+    "of another": ("Neg x; Softplus v0; Greater x t; Where v2 x v1", HIGH, False),
+    "another function": ("Mul x b; Tanh v0; Div v1 b; Greater v0 t; Where v3 x v2", TWO | HIGH, False),
+}
+
+
+@pytest.mark.parametrize("name", SOFTPLUS)
+def test_a_choice_is_read_where_it_is_a_softplus(name: str, tmp_path: Path) -> None:
+    nodes, held, good = SOFTPLUS[name]
+    path = saved(graph(nodes, ["N", 40], held), tmp_path / "choice.onnx")
+    if good:
+        read_alike(path, 40, scale=15.0)
+        return
+    with pytest.raises(ValueError, match=r"\(Where\): a choice between values"):
+        load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -307,13 +335,15 @@ def windows(draw: st.DrawFn) -> tuple[str, list[int], dict[str, Any]]:
     dims = draw(st.integers(1, 2))
     several = st.lists(st.integers(1, 3), min_size=dims, max_size=dims)
     sizes = draw(st.lists(st.integers(4, 9), min_size=dims, max_size=dims))
-    kernel, strides = draw(several), draw(several)
-    dilations = draw(several) if kind != "AveragePool" else [1] * dims
+    auto = draw(st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
+    kernel, strides, dilations = draw(several), draw(several), draw(several)
+    if kind == "AveragePool" or (auto.startswith("SAME") and kind != "ConvTranspose"):
+        dilations = [1] * dims
+        kernel = [max(pair) for pair in zip(kernel, strides, strict=True)]
     groups, channels = (draw(st.integers(1, 2)), 4) if "Conv" in kind else (1, 3)
     said: dict[str, Any] = {"strides": strides, "kernel_shape": kernel}
     if kind != "AveragePool":
         said["dilations"] = dilations
-    auto = draw(st.sampled_from(["NOTSET", "NOTSET", "NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]))
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if auto == "NOTSET":
         said["pads"] = [draw(st.integers(0, k - 1 if "Pool" in kind else 3)) for _ in range(2) for k in kernel]
@@ -322,8 +352,6 @@ def windows(draw: st.DrawFn) -> tuple[str, list[int], dict[str, Any]]:
     else:
         said["auto_pad"] = auto
         assume(auto != "VALID" or all(r <= s for r, s in zip(reach, sizes, strict=True)))
-        plain = set(dilations) == {1} and all(s <= k for s, k in zip(strides, kernel, strict=True))
-        assume(auto == "VALID" or plain or kind == "ConvTranspose")
     if kind == "ConvTranspose":
         full = [(n - 1) * s + r for n, s, r in zip(sizes, strides, reach, strict=True)]
         if auto == "NOTSET":

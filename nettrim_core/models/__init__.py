@@ -44,5 +44,5 @@ def _is_program(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("models/model.json") for name in archive.namelist())
-    except pt2.DAMAGED:
+    except Exception:  # a damaged directory raises whatever its reader stumbles over
         return False

@@ -43,7 +43,9 @@ def _wired(program: Program) -> Wired:
     calls = program.calls()
     unknown = dict.fromkeys(f"{call.target} ({call.name})" for call in calls if call.target not in TARGETS)
     if unknown:
-        raise ValueError(f"operations that are not known: {', '.join(list(unknown)[:6])}")
+        raise ValueError(
+            f"operations that are not known: {', '.join(list(unknown)[:6])}; export the network without them"
+        )
     for call in calls:
         TARGETS[call.target](program, call)
     return program.wired()

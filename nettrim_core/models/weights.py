@@ -46,8 +46,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a file. A pickle is read by the loader of torch that admits tensors and nothing else."""
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+            found = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever it stumbles over
         if type(error).__name__ == "UnpicklingError":
             raise ValueError(
@@ -64,9 +65,21 @@ def tensors(path: Path) -> dict[str, Tensor]:
     odd = next((key for key, value in found.items() if not isinstance(value, Tensor)), None)
     if odd is not None:
         raise ValueError(f"{path}: {odd!r} is a {type(found[odd]).__name__}, not a tensor: save model.state_dict()")
-    if any(value.layout != torch.strided for value in found.values()):
-        raise ValueError(f"{path}: holds sparse tensors: save them dense")
+    for key, value in found.items():
+        _check(path, str(key), value)
     return {str(key): value for key, value in found.items()}
+
+
+def _check(path: Path, name: str, value: Tensor) -> None:
+    """Raise ValueError unless these are finite real numbers, as many as the file has for them."""
+    if value.layout != torch.strided:
+        raise ValueError(f"{path}: holds sparse tensors: save them dense")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError(f"{path}: {name} has more numbers than the file holds for it: save a copy, made with clone()")
+    if value.is_complex() or value.is_quantized:
+        raise ValueError(f"{path}: {name} holds numbers of type {value.dtype}: save it as float32")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError(f"{path}: {name} contains NaN or infinite values: train the network again")
 
 
 def perceptron(weights: dict[str, Tensor]) -> Wired:
@@ -75,7 +88,7 @@ def perceptron(weights: dict[str, Tensor]) -> Wired:
     layers = []
     for owner in owners:
         own = {name.rpartition(".")[2]: value for name, value in weights.items() if name.rpartition(".")[0] == owner}
-        if not owner or set(own) - {"weight", "bias"} or own["weight"].dim() != 2:
+        if not owner or "weight" not in own or set(own) - {"weight", "bias"} or own["weight"].dim() != 2:
             raise ValueError(f"{owner or next(iter(weights))!r} is no linear layer")
         layers.append((owner, own))
     wiring, value = Wiring([layers[0][1]["weight"].shape[1]]), INPUT
