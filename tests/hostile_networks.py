@@ -22,6 +22,7 @@ from torch import nn
 from nettrim_core.bundle import save_bundle
 from tests.hostile_data import header as npy_header
 from tests.hostile_data import npz, patched, zipped
+from tests.test_onnx_refused import REFUSED, changed
 
 Make = Callable[[], bytes]
 
@@ -343,3 +344,20 @@ HOSTILE: dict[str, Bad] = {
     "bundle without a split": Bad("a.zip", bundle(members={"data.npz": npz(train_inputs=X)}), "data.npz"),
     "arrays in another file": Bad("a.zip", bundle(members={"data.npz": zipped({"run.py": b"1"})}), "run.py"),
 }  # fmt: skip
+
+ONNX = (
+    "weights elsewhere", "constant elsewhere", "unknown", "old", "subgraph", "functions", "quantised", "vast weights",
+    "negative weights", "short weights", "not finite", "cycle", "dangling", "absurd padding", "absurd constant",
+    "absurd range", "odd letters", "two inputs",
+)  # fmt: skip
+
+
+def onnx_file(fault: str) -> Make:
+    return lambda: changed(REFUSED[fault][0]).SerializeToString()
+
+
+HOSTILE |= {f"ONNX: {fault}": Bad("a.onnx", onnx_file(fault), REFUSED[fault][1]) for fault in ONNX}
+HOSTILE |= {
+    "noise as ONNX": Bad("a.onnx", lambda: os.urandom(3000), "export the network again"),
+    "half of an ONNX": Bad("a.onnx", lambda: changed(lambda m: None).SerializeToString()[:400], "a.onnx"),
+}

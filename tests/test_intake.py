@@ -109,7 +109,9 @@ def test_what_is_refused_at_a_look_is_not_taken(door: Door, tmp_path: Path, what
 
 def test_there_are_hostile_files_of_all_kinds() -> None:
     assert len(NETWORKS) + len(FILES) >= 60
-    assert {bad.name.rpartition(".")[2] for bad in NETWORKS.values()} == {"pt", "pth", "pt2", "safetensors", "zip"}
+    assert {bad.name.rpartition(".")[2] for bad in NETWORKS.values()} == {
+        "onnx", "pt", "pth", "pt2", "safetensors", "zip",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "data"), [("n.pt2", good), ("n.pt", lambda: saved(net(4, 5, 3).state_dict()))])
