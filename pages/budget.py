@@ -8,6 +8,7 @@ import streamlit as st
 
 from nettrim_core.figures import budget as figures
 from nettrim_core.jobs import Status
+from nettrim_core.methods import titled
 from nettrim_core.report import Report
 from nettrim_core.sensitivity import SPARSITIES
 from nettrim_core.shares import RULES
@@ -96,7 +97,7 @@ def controls(choice: Choice) -> None:
     st.markdown(words.WHY[goal.rule])
     if len(choice.methods) > 1:
         st.segmented_control(
-            "Method", choice.methods, format_func=session.title_of, required=True, key="w_method_shown",
+            "Method", choice.methods, format_func=titled, required=True, key="w_method_shown",
             on_change=frame.picked, args=("method_shown",), help="How a layer is pruned to the zeros that it gives.",
         )  # fmt: skip
     st.markdown(words.wanted(choice))

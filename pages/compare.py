@@ -7,6 +7,7 @@ import dataclasses
 import streamlit as st
 
 from nettrim_core.figures import compare as figures
+from nettrim_core.methods import titled
 from nettrim_core.pareto import front
 from nettrim_core.plan import EPSILONS
 from pages import behaviours, compare_answers, compare_draws, frame, pins, session, snippets_compare, store, work
@@ -94,7 +95,7 @@ def pin_form(i: int, pin: Pin) -> None:
     state[f"w_pin_{i}"] = pin.name
     left.text_input(
         f"Name of pin {i + 1}", key=f"w_pin_{i}", max_chars=pins.LONGEST, on_change=renamed, args=(i,),
-        help=f"{', '.join(map(session.title_of, pin.choice.methods))} on {store.name_of(pin.choice.model)}.",
+        help=f"{', '.join(map(titled, pin.choice.methods))} on {store.name_of(pin.choice.model)}.",
     )  # fmt: skip
     right.button("Remove", key=f"remove_{i}", on_click=pins.remove, args=(i,), help="It can be put back.")
 

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.figures import fine_tune as figures
+from nettrim_core.methods import titled
 from pages import frame, runs, session, snippets_fine_tune, store, work
 from pages import words_fine_tune as words
 from pages.runs import Run
@@ -46,7 +47,7 @@ def show() -> None:
             show_charts(choice, done)
         show_words(cells, choice, done)
     if (run := done.get(choice.lens[1])) is not None and run.best is not None:
-        with cells.cell("keep", f"The best network of {session.title_of(choice.lens[1])}", words.KEEP):
+        with cells.cell("keep", f"The best network of {titled(choice.lens[1])}", words.KEEP):
             show_best(choice, run)
     with cells.cell("rounds", "Prune and retrain in rounds", words.ROUNDS, snippets_fine_tune.rounds(choice)):
         show_rounds(choice)
@@ -58,7 +59,7 @@ def controls(choice: Choice) -> None:
     state["w_method_shown"], state["w_eps"] = choice.lens[1], choice.eps
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         st.segmented_control(
-            "Method", choice.methods, format_func=session.title_of, required=True, key="w_method_shown",
+            "Method", choice.methods, format_func=titled, required=True, key="w_method_shown",
             on_change=frame.picked, args=("method_shown",), help="Whose pruned network is retrained.",
         )  # fmt: skip
         st.number_input(
@@ -91,7 +92,7 @@ def start(choice: Choice) -> None:
     done = "Done with these settings: change one to retrain anew."
     with st.container(horizontal=True, gap="small"):
         st.button(
-            f"Retrain {session.title_of(method)}", key="start", type="primary", on_click=runs.start_tuning,
+            f"Retrain {titled(method)}", key="start", type="primary", on_click=runs.start_tuning,
             args=(choice, [method]), disabled=busy or method not in left,
             help="Prune at this epsilon and retrain with these settings." if method in left else done,
         )  # fmt: skip
@@ -113,7 +114,7 @@ def tuning_progress(choice: Choice) -> None:
     steps = {name: runs.tuned(choice, name) or Run() for name in names}
     left = [name for name in names if not steps[name].ended]
     if left:
-        doing = words.doing(session.title_of(left[0]), steps[left[0]], choice.of("train").epochs)
+        doing = words.doing(titled(left[0]), steps[left[0]], choice.of("train").epochs)
         progress(choice, list(steps.values()), doing, lambda: runs.start_tuning(choice, left))
 
 
@@ -121,7 +122,7 @@ def rounds_progress(choice: Choice) -> None:
     held = runs.rounded(choice)
     now = next((number for number, run in enumerate(held, 1) if not run.ended), None)
     if runs.at_work(choice) == "rounds" and now is not None:
-        title = f"{session.title_of(choice.lens[1])}, round {now} of {len(held)}"
+        title = f"{titled(choice.lens[1])}, round {now} of {len(held)}"
         doing = words.doing(title, held[now - 1], choice.of("train").epochs)
         progress(choice, held, doing, lambda: runs.start_rounds(choice))
 
@@ -141,7 +142,7 @@ def show_charts(choice: Choice, done: dict[str, Run]) -> None:
     there = {name: run for name, run in done.items() if run.epochs}
     reports = {name: run.report for name, run in there.items() if run.report is not None}
     curves = [
-        figures.Curve(name, session.title_of(name), run.epochs, run.best and run.best.epoch, reports[name].accuracy)
+        figures.Curve(name, titled(name), run.epochs, run.best and run.best.epoch, reports[name].accuracy)
         for name, run in there.items()
     ]
     dense = next(iter(reports.values())).accuracy_before
@@ -197,7 +198,7 @@ def show_rounds(choice: Choice) -> None:
     setting(columns[1], choice, "rounds.zeros")
     ended = bool(held) and all(run.ended for run in held)
     columns[2].button(
-        f"Prune and retrain {session.title_of(name)} in rounds", key="start_rounds", on_click=runs.start_rounds,
+        f"Prune and retrain {titled(name)} in rounds", key="start_rounds", on_click=runs.start_rounds,
         args=(choice,), disabled=work.visit().busy or ended,
         help="Done with these settings: change one to begin anew." if ended
         else "With the method under the lens and the settings of the training above.",

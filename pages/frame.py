@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.figures.style import CONFIG, INK
-from nettrim_core.methods import METHODS
+from nettrim_core.methods import METHODS, titled
 from pages import brought, foreign, notebook, session, share, store, words
 from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
@@ -64,7 +64,7 @@ def controls(choice: Choice) -> None:
             )  # fmt: skip
         if shown(choice, "methods"):
             st.multiselect(
-                "Methods", list(METHODS), format_func=session.title_of, key="w_methods",
+                "Methods", list(METHODS), format_func=titled, key="w_methods",
                 placeholder="Pick methods to compare", width=290, on_change=picked, args=("methods",),
                 help="Each method decides which weights go. They are compared on the same layers and samples.",
             )  # fmt: skip
@@ -133,7 +133,7 @@ def setting_widget(
     """A list for a choice, a switch for a bool, a number for a number. titles: of the words of a choice."""
     owner, _, own = name.rpartition(".")
     kind = type(f.default)
-    label = label or f"{'Cascade' if owner == 'cascade' else session.title_of(owner)}: {own}"
+    label = label or f"{'Cascade' if owner == 'cascade' else titled(owner)}: {own}"
     st.session_state[f"w_{name}"] = kind(value)
     shared = {"key": f"w_{name}", "help": f.metadata["help"], "on_change": picked_setting, "args": (name,)}
     if kind is str:

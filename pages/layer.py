@@ -10,6 +10,7 @@ import streamlit as st
 from nettrim_core.figures import layer as figures
 from nettrim_core.figures import solving
 from nettrim_core.jobs import Status
+from nettrim_core.methods import titled
 from nettrim_core.reference import small_enough
 from nettrim_core.tasks.lens import MOST_ITERATIONS
 from pages import checks, frame, neuron, session, work
@@ -50,7 +51,7 @@ def show() -> None:
         return
     pickers(choice)
     view = View(choice)
-    doing = f"Solving {view.layer} with {session.title_of(view.method)} at ε = {choice.eps:g}"
+    doing = f"Solving {view.layer} with {titled(view.method)} at ε = {choice.eps:g}"
     told = answer(view.of_layer(), doing)
     if told is None:
         return
@@ -88,7 +89,7 @@ def pickers(choice: Choice) -> None:
             help="The one that is looked at, of those that are pruned.",
         )  # fmt: skip
         st.segmented_control(
-            "Method", choice.methods, format_func=session.title_of, key="w_method_shown", required=True,
+            "Method", choice.methods, format_func=titled, key="w_method_shown", required=True,
             on_change=frame.picked, args=("method_shown",),
             help="Whose weights are shown. Net-Trim can also be watched converging, and L-OBS removing weights.",
         )  # fmt: skip
@@ -131,7 +132,7 @@ def show_weights(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
 
 def show_spread(cells: frame.Cells, view: View, told: dict[str, Any]) -> None:
     """Histogram and singular values."""
-    found, dark, title = told["weights"], frame.dark(), session.title_of(view.method)
+    found, dark, title = told["weights"], frame.dark(), titled(view.method)
     left, right = st.columns(2, gap="medium")
     with left, cells.cell("histogram", "How large they are", words.HISTOGRAM, snippets.weights(view.choice)):
         said = words.plain(words.weights(found, view.method))

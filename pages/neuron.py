@@ -8,6 +8,7 @@ import streamlit as st
 
 from nettrim_core.figures import neuron as figures
 from nettrim_core.figures import solving
+from nettrim_core.methods import titled
 from pages import frame, session
 from pages import snippets_layer as snippets
 from pages import words_neuron as words
@@ -49,7 +50,7 @@ def picker(view: View, told: dict[str, Any]) -> None:
 def show_neuron(cells: frame.Cells, view: View, told: dict[str, Any], found: dict[str, Any]) -> None:
     said = words.neuron(found, told["shape"], view.noun, view.sample)
     cells.note(said)
-    title = session.title_of(view.method)
+    title = titled(view.method)
     drawn = figures.neuron(found, view.method, title, frame.dark(), f"{view.sample}s")
     frame.chart(drawn, "neuron_chart", plain(said))
     cells.note(words.constraints(found, view.method, told["shape"], view.noun, view.sample))

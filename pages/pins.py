@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from nettrim_core.methods import titled
 from pages import foreign, session, store
 from pages.state import Choice
 
@@ -91,4 +92,4 @@ def renamed(place: int) -> None:
 
 
 def methods_of(held: Pin) -> str:
-    return ", ".join(map(session.title_of, held.choice.methods))
+    return ", ".join(map(titled, held.choice.methods))

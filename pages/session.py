@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from nettrim_core.bundle import sample_names, sample_titles
-from nettrim_core.methods import titled
 from pages import brought
 from pages.lessons import CARDS
 from pages.state import Choice, Facts, parse
@@ -108,10 +107,6 @@ def publish(choice: Choice) -> None:
     wanted = choice.to_query()
     if dict(st.query_params) != wanted:
         st.query_params.from_dict(wanted)
-
-
-def title_of(method: str) -> str:
-    return titled(method)
 
 
 def link(choice: Choice) -> str:

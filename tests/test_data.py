@@ -560,6 +560,12 @@ def test_a_check_leaves_the_network_as_it_was() -> None:
     assert not model[0]._forward_pre_hooks
 
 
+def test_a_network_of_one_layer_is_told_by_what_it_is() -> None:
+    said = fits(nn.Linear(7, 2), Data.of(PIXELS, LABELS)).sentence
+    assert "the layer expects 7 numbers" in said
+    assert "  " not in said
+
+
 def test_readers_are_loaded_only_when_they_read() -> None:
     code = "import sys, nettrim_core; print([m for m in ('pandas', 'pyarrow', 'PIL') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

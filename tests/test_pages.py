@@ -18,11 +18,11 @@ from streamlit.testing.v1 import AppTest
 
 from nettrim_core.bundle import sample_names
 from nettrim_core.cascade import Cascade
-from nettrim_core.methods import METHODS, NetTrim
+from nettrim_core.methods import METHODS, NetTrim, titled
 from nettrim_core.plan import Plan, method_key
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
-from pages import axes, curves, session, store, words
+from pages import axes, curves, store, words
 from pages.state import Choice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,7 +67,7 @@ def test_every_model_shows_its_stored_sweep_at_once(app: AppTest, model: str) ->
     stored = ("nettrim", "lobs", "exactobs", "magnitude", "magnitude_refit")
     opened(app, model=model, methods=",".join(stored))
     for name in stored:
-        assert f"**{session.title_of(name)}** sets" in text(app)
+        assert f"**{titled(name)}** sets" in text(app)
     assert "not solved here yet" not in text(app)
     assert not [b for b in app.button if b.key == "cancel"]
     assert app.get("bidi_component")

@@ -85,20 +85,20 @@ def _refused(
     if not entered:
         return f"{start}: {_first_line(error)}."
     layer, shape = network.get_submodule(entered[-1]), shapes[-1]
-    name = shown(entered[-1])
+    who = f"layer {shown(entered[-1])}" if entered[-1] else "the layer"  # a network may be one layer
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        return f"{start}: {_of_convolution(layer, name, shape, sample)}"
+        return f"{start}: {_of_convolution(layer, who, shape, sample)}"
     if isinstance(layer, nn.Linear) and shape and shape[-1] != layer.in_features:
-        where = f"layer {name} expects {layer.in_features:,} numbers and gets {shape[-1]:,}"
+        where = f"{who} expects {layer.in_features:,} numbers and gets {shape[-1]:,}"
         if math.prod(sample) == layer.in_features:
             return f"{start}: {where}; set shape to {layer.in_features}?"
         what = "the images are of another size than those" if len(sample) > 1 else "these are not the features"
         return f"{start}: {where}; {what} it was trained on?"
-    return f"{start}: layer {name} says: {_first_line(error)}."
+    return f"{start}: {who} says: {_first_line(error)}."
 
 
 def _of_convolution(
-    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, name: str, shape: tuple[int, ...], sample: tuple[int, ...]
+    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, who: str, shape: tuple[int, ...], sample: tuple[int, ...]
 ) -> str:
     axes, channels = len(layer.kernel_size), layer.in_channels
     if len(shape) != axes + 1:
@@ -106,11 +106,11 @@ def _of_convolution(
         side = math.isqrt(math.prod(sample) // channels)
         whole = axes == 2 and side * side * channels == math.prod(sample)
         hint = f"set shape to {channels}, {side}, {side}?" if whole else "set shape?"
-        return f"layer {name} expects {words}; {hint}"
+        return f"{who} expects {words}; {hint}"
     if shape[0] != channels:
         hint = "are the channels stored last?" if shape[-1] == channels else "grey in place of colour, or the reverse?"
-        return f"layer {name} expects {channels} channels and gets {shape[0]}; {hint}"
-    return f"layer {name} is given {shown(shape)}, smaller than its filters or of another type; another size?"
+        return f"{who} expects {channels} channels and gets {shape[0]}; {hint}"
+    return f"{who} is given {shown(shape)}, smaller than its filters or of another type; another size?"
 
 
 def _first_line(error: Exception) -> str:
