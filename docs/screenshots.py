@@ -42,6 +42,7 @@ PAGES = {
     "learn": ("/learn?card=3", None),
     "my-page": ("/my-page?model=digits_mlp", None),
     "export": ("/export?model=digits_mlp&eps=0.1&methods=nettrim", "Prepare the files"),
+    "your-own": ("/bring", "Use the example"),
 }
 IDLE = "() => ![...document.querySelectorAll('button')].some(b => b.innerText.startsWith('Cancel'))"
 COLORS = 160
