@@ -75,7 +75,7 @@ def images() -> Tensor:
     return torch.randn(40, 2, 10, 10, generator=torch.Generator().manual_seed(1))
 
 
-ALONE = ("test_browser", "test_page", "test_wheel", "test_jobs", "test_intake", "test_costs")  # beginnings of files
+ALONE = ("test_browser", "test_wheel", "test_jobs", "test_intake", "test_costs")  # beginnings of files
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -305,7 +305,7 @@ def test_the_snippet_of_layers_alone_runs_and_agrees(bench: Workbench) -> None:
 def app() -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 
@@ -323,7 +323,7 @@ def text(app: AppTest) -> str:
 
 def run_until(app: AppTest, awaited: str) -> str:
     """Look again, as the page itself does, until a text is there."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 240
     while awaited not in text(app):
         assert time.monotonic() < deadline, f"{awaited!r} did not come; there is {text(app)}"
         time.sleep(0.2)
@@ -352,7 +352,7 @@ def test_a_link_is_shared_and_explained(app: AppTest, report: Report) -> None:
     assert {"pin", "measure", "unlock"} <= keys(app)
     assert sum("allocate(" in code.value for code in app.code) == 3
     app.button(key="measure").click().run()
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 240
     while len(app.get("plotly_chart")) < 2 + len(LAYERS) or "cancel" in keys(app):
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -466,7 +466,7 @@ def test_the_seeds_snippet_gives_the_spread_of_prune_seeds() -> None:
 def app() -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 
@@ -494,7 +494,7 @@ def html(app: AppTest) -> str:
 
 def run_until(app: AppTest, awaited: str) -> None:
     """Look again, as the page itself does, until a text is there."""
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 240
     while awaited not in text(app):
         assert time.monotonic() < deadline, f"{awaited!r} did not come"
         time.sleep(0.2)
@@ -600,7 +600,7 @@ def test_a_failure_is_told_with_a_way_on(app: AppTest, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(work.Visit, "start", broken)
     show(app)
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 240
     while not app.error:
         assert time.monotonic() < deadline
         time.sleep(0.2)

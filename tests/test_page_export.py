@@ -135,7 +135,7 @@ def test_a_format_that_cannot_hold_the_network_does_not_stop_the_others(monkeypa
 def app() -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 
@@ -144,7 +144,8 @@ def prepared(app: AppTest, **query: str) -> AppTest:
     app.switch_page("pages/export.py").run()
     assert not app.exception
     app.button(key="prepare").click().run()
-    return run_until(app, "Zeros save space only")
+    run_until(app, "Zeros save space only")
+    return app
 
 
 @pytest.mark.parametrize(("how", "says"), [("epsilon", "at ε = 0.2"), ("retrained", "retrained with its zeros held")])

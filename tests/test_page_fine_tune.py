@@ -349,7 +349,7 @@ def test_the_code_of_the_rounds_gives_the_pages_figures() -> None:
 def app() -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 
@@ -367,7 +367,7 @@ def text(app: AppTest) -> str:
 
 def run_until(app: AppTest, awaited: str) -> None:
     """Look again, as the page itself does, until a text is there."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not re.search(awaited, text(app)):
         assert time.monotonic() < deadline, f"{awaited!r} did not come"
         time.sleep(0.2)
@@ -408,7 +408,7 @@ def test_all_methods_are_retrained_in_turn_and_the_best_is_offered(app: AppTest)
     app.button(key="start_all").click().run()
     run_until(app, "This is the figure to quote")
     run_until(app, r"\*\*L-OBS\*\*: with .*(Retraining|No epoch had)")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not all(run.ended for run in held(app)) and time.monotonic() < deadline:
         time.sleep(0.1)
     app.run()
@@ -455,7 +455,7 @@ def test_a_killed_worker_leaves_the_best(app: AppTest) -> None:
     process = work.pool()._process
     assert process is not None
     process.kill()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while not app.error and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()
@@ -480,7 +480,7 @@ def test_rounds_fill_a_table_and_each_has_its_weights(app: AppTest) -> None:
 def test_what_cannot_be_done_in_rounds_is_said(app: AppTest) -> None:
     arrive(app, methods="exactobs", **{"exactobs.pattern": "2:4"})
     app.button(key="start_rounds").click().run()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not app.error and time.monotonic() < deadline:
         time.sleep(0.1)
         app.run()

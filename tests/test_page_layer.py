@@ -81,7 +81,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
 def app(here: Here) -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=180)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 

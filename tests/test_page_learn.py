@@ -329,7 +329,7 @@ def test_samples_are_split_by_omega() -> None:
 def app() -> Iterator[AppTest]:
     st.cache_data.clear()
     st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def app() -> Iterator[AppTest]:
     st.cache_resource.clear()
     store.points.cache_clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
     st.cache_resource.clear()
 
 
@@ -50,7 +50,7 @@ def text(app: AppTest) -> str:
 
 def run_until(app: AppTest, awaited: str) -> None:
     """Look again, as the page itself does, until a text is there."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while awaited not in text(app):
         assert time.monotonic() < deadline, f"{awaited!r} did not come"
         time.sleep(0.2)
