@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test check docs fuzz browser samples sweeps screenshots benchmarks clean
+.PHONY: app test test-long check docs fuzz browser samples sweeps screenshots benchmarks clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -18,8 +18,12 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -m "not alone" -n 2 --dist worksteal
-	$(BIN)/python -m pytest -m alone
+	$(BIN)/python -m pytest -m "not alone and not long" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "alone and not long"
+
+# what takes minutes and seldom breaks by itself
+test-long: $(VENV)/.test
+	$(BIN)/python -m pytest -m long -n 2 --dist worksteal
 
 $(VENV)/.app: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,11 +1,18 @@
 """Shared by all tests: fixed thread counts, random layers, a small network."""
 
+# ruff: noqa: E402 (threads and cores are set before anything uses them)
 from __future__ import annotations
 
 import itertools
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# of several test processes each has a core of its own, with all that it starts: sharing cores takes far longer
+PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+THREADS = 1 if PROCESS else 2
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+if PROCESS and hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(PROCESS) % len(cores)]})
 
 from collections import OrderedDict
 
@@ -17,7 +24,7 @@ from nettrim_core import LayerProblem
 from pages import store
 from tests.browsing import browser, page, server  # noqa: F401  (fixtures)
 
-torch.set_num_threads(2)
+torch.set_num_threads(THREADS)
 
 
 def random_layer(

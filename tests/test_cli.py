@@ -101,7 +101,11 @@ def test_sweep_says_what_the_studio_shows(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "epsilons"), [("lenet_300_100", [EPSILONS[18]]), ("digits_mlp", [EPSILONS[18], EPSILONS[15]])]
+    ("name", "epsilons"),
+    [
+        ("lenet_300_100", [EPSILONS[18]]),
+        pytest.param("digits_mlp", [EPSILONS[18], EPSILONS[15]], marks=pytest.mark.long),
+    ],
 )
 def test_sweep_is_what_the_worker_answers_the_page(run: Run, name: str, epsilons: list[float]) -> None:
     threads = torch.get_num_threads()

@@ -10,6 +10,8 @@ import torch
 
 from nettrim_core import METHODS, NetTrim, load_bundle, prune
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("name", ["resnet_small", "lenet_5", "mnist1d_conv"])
 @pytest.mark.parametrize("method", METHODS)
