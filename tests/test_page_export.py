@@ -148,7 +148,13 @@ def prepared(app: AppTest, **query: str) -> AppTest:
     return app
 
 
-@pytest.mark.parametrize(("how", "says"), [("epsilon", "at ε = 0.2"), ("retrained", "retrained with its zeros held")])
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("epsilon", "at ε = 0.2"),
+        pytest.param("retrained", "retrained with its zeros held", marks=pytest.mark.long),
+    ],
+)
 def test_the_page_says_what_it_made(app: AppTest, how: str, says: str) -> None:
     prepared(app, **{"export.how": how, "train.epochs": "2"})
     said = text(app)

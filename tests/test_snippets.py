@@ -36,7 +36,11 @@ def printed(source: str) -> str:
     return output.getvalue()
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda c: f"{c.model}-{c.mode}-{'+'.join(c.methods)}")
+@pytest.mark.parametrize(
+    "choice",
+    [pytest.param(c, marks=pytest.mark.long) if c.model == "mnist1d_conv" else c for c in CHOICES],
+    ids=lambda c: f"{c.model}-{c.mode}-{'+'.join(c.methods)}",
+)
 def test_the_curves_snippet_prints_the_points_of_the_page(choice: Choice) -> None:
     stops = [*([] if choice.eps in EPSILONS else [choice.eps]), *coarse_to_fine(EPSILONS)]
     curves = []
