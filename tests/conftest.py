@@ -88,5 +88,6 @@ ALONE = ("test_browser", "test_wheel", "test_jobs", "test_intake", "test_costs")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is not to run beside other tests."""
     for item in items:
-        if item.path.stem.startswith(ALONE):
+        browsing = {"browser", "page", "server"} & set(getattr(item, "fixturenames", ()))
+        if browsing or item.path.stem.startswith(ALONE):
             item.add_marker("alone")
