@@ -11,18 +11,17 @@ import typer
 from torch import Tensor, nn
 
 from nettrim_cli import show
-from nettrim_cli.pruning import formats_of
+from nettrim_cli.pruning import formats_of, written
 from nettrim_cli.settings import Words, numbers
 from nettrim_cli.subject import opened, patches_of
 from nettrim_core import environment
 from nettrim_core.bundle import sample_titles
 from nettrim_core.capture import anatomy, sizes_of
-from nettrim_core.export import export as write
 from nettrim_core.layers import is_layer
 from nettrim_core.methods import NetTrim
 from nettrim_core.models import load_model
 from nettrim_core.plan import SAMPLES
-from nettrim_core.recipes.replay import Replay, bundle_of
+from nettrim_core.recipes.replay import Replay
 from nettrim_core.recipes.replay import replay as made_again
 
 DIFFERENT = 3
@@ -63,12 +62,7 @@ def _again(
     torch.set_num_threads(environment.cores())
     with show.progress() as hear:
         found = made_again(recipe, model=model or None, data=data or None, weights=weights, hear=hear)
-    if out is None:
-        return found, []
-    folder = recipe if recipe.is_dir() else recipe.parent
-    bundle = bundle_of(found.recipe, model=model or None, data=data or None, folder=folder)
-    inputs = found.recipe.plan.inputs(bundle)
-    return found, write(found.model, found.report, out, wanted, inputs=inputs, recipe=found.recipe)
+    return found, [] if out is None else written(found, out, wanted)
 
 
 def inspect(

@@ -68,7 +68,7 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
     wanted = [] if out is None else formats_of(formats)
     with show.progress() as hear:
         outcome = carry_out(recipe, subject.bundle, hear)
-    checks = exported(outcome, subject, out, wanted)
+    checks = [] if out is None else written(outcome, out, wanted)
     if as_json:
         made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
         show.document(made | {"checks": checks, "out": None if out is None else str(out)})
@@ -80,11 +80,9 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
         show.say("", *checks)
 
 
-def exported(outcome: Outcome, subject: Subject, out: Path | None, wanted: Sequence[str]) -> list[str]:
-    if out is None:
-        return []
-    inputs = outcome.recipe.plan.inputs(subject.bundle)
-    return export(outcome.model, outcome.report, out, wanted, inputs=inputs, recipe=outcome.recipe)
+def written(outcome: Outcome, out: Path, wanted: Sequence[str]) -> list[str]:
+    """The files in a folder, and what was checked."""
+    return export(outcome.model, outcome.report, out, wanted, inputs=outcome.inputs, recipe=outcome.recipe)
 
 
 def formats_of(formats: str) -> list[str]:

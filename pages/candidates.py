@@ -13,11 +13,10 @@ from typing import Any
 from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.plan import Plan
 from pages import store
-from pages.state import MODES, Choice, setting_field
+from pages.state import MODE_WORDS, Choice, setting_field
 
 MOST = 6  # candidates side by side
 MOST_PINS = 4
-MODE_WORDS = dict(zip(MODES, ("in parallel", "as a cascade"), strict=True))
 
 
 @dataclass(frozen=True, eq=False)

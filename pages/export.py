@@ -71,12 +71,14 @@ def show() -> None:
 
 
 def show_files(choice: Choice, recipe: Recipe) -> None:
-    names = picked_formats(choice)
+    reports = curves_of(choice)
+    known = [name for name, entry in FORMATS.items() if reports or not entry.needs_curves]
+    names = [name for name in known if name in state.get("export_formats", said.USUAL)]
     columns = st.columns([3, 1], vertical_alignment="bottom")
     with columns[0]:
         st.multiselect(
-            "Formats", available(choice), default=names, format_func=lambda name: FORMATS[name].title, key="w_formats",
-            on_change=keep_formats, help="What to write. The table below says what each is good for.",
+            "Formats", known, default=names, format_func=lambda name: FORMATS[name].title, key="w_formats",
+            on_change=keep_formats, help="What to write. The list below says what each is good for.",
         )  # fmt: skip
     with columns[1]:
         state["w_export.batch"] = choice.of("export").batch
@@ -85,43 +87,30 @@ def show_files(choice: Choice, recipe: Recipe) -> None:
             help="The time of a pass is measured for so many samples at once.",
         )  # fmt: skip
     with st.expander("What the formats are good for"):
-        st.markdown("\n".join(f"- **{FORMATS[name].title}** (`{FORMATS[name].file}`): {FORMATS[name].about}"
-                              for name in available(choice)))  # fmt: skip
+        lines = (f"- **{FORMATS[name].title}** (`{FORMATS[name].file}`): {FORMATS[name].about}" for name in known)
+        st.markdown("\n".join(lines))
     if not names:
         st.info("No format is chosen. Pick at least one.")
         return
-    request = {
-        "task": "files", "recipe": recipe.to_dict(), "formats": names, "batch": choice.of("export").batch,
-        "curves": [report.to_dict() for report in curves_of(choice)] if {"curves", "html"} & set(names) else [],
-    }  # fmt: skip
+    batch = choice.of("export").batch
+    request = {"task": "files", "recipe": recipe.to_dict(), "formats": names, "batch": batch}
     errand = work.asked(request)
     if errand is not None and errand.done:
         show_answers(errand.answers, choice)
     elif errand is None:
-        st.button(
-            "Prepare the files", key="prepare", type="primary", on_click=work.restart, args=(request, total(names)),
-            help="Solve, judge on the test samples, write, and load again.",
-        )  # fmt: skip
+        st.button("Prepare the files", key="prepare", type="primary", on_click=prepare, args=(request, reports),
+                  help="Solve, judge on the test samples, write, and load again.")  # fmt: skip
     else:
         doing = "Solving" if not errand.answers else "Writing and loading again"
         part = None if errand.job.status is Status.RUNNING else 0.0
-        work.show_progress(work.key_of(request), doing, lambda: work.restart(request, total(names)), part)
+        work.show_progress(work.key_of(request), doing, lambda: prepare(request, reports), part)
 
 
-def total(names: Sequence[str]) -> int:
-    """The answers that the worker gives."""
-    return len(names) + 2
-
-
-def available(choice: Choice) -> list[str]:
-    """The formats that can be had here: curves, where some of their points are solved."""
-    solved = bool(curves_of(choice))
-    return [name for name, entry in FORMATS.items() if solved or not entry.needs_curves]
-
-
-def picked_formats(choice: Choice) -> list[str]:
-    kept = state.get("export_formats", said.USUAL)
-    return [name for name in available(choice) if name in kept]
+def prepare(request: dict[str, Any], reports: Sequence[Report]) -> None:
+    """Have the files made, with the curves as they are now: more points, later, do not make other files."""
+    total = len(request["formats"]) + 2  # answers
+    points = {"curves": [report.to_dict() for report in reports]}
+    work.visit().start(work.key_of(request), request | points, total)
 
 
 def keep_formats() -> None:
@@ -139,10 +128,10 @@ def curves_of(choice: Choice) -> list[Report]:
 def show_answers(answers: Sequence[Mapping[str, Any]], choice: Choice) -> None:
     outcome, *written, last = answers
     report, recipe = Report.from_dict(outcome["report"]), Recipe.from_dict(outcome["recipe"])
-    files = {FORMATS[entry["format"]].file: base64.b64decode(entry["data"]) for entry in written if "data" in entry}
+    files = {entry["format"]: base64.b64decode(entry["data"]) for entry in written if "data" in entry}
     stem = f"{choice.model}-{choice.lens[1]}-{choice.of('export').how}"
     if len(files) > 1:
-        packed = zipped(files)
+        packed = zipped({FORMATS[name].file: data for name, data in files.items()})
         st.download_button(
             f"All {len(files)} files ({file_size(len(packed))} as a ZIP)", packed, f"{stem}.zip", "application/zip",
             on_click="ignore", type="primary", key="all_files",
@@ -150,7 +139,7 @@ def show_answers(answers: Sequence[Mapping[str, Any]], choice: Choice) -> None:
     with st.container(key="checked"):
         st.header("Checked")
         for entry in written:
-            show_file(entry, stem)
+            show_file(entry, files.get(entry["format"]), stem)
     with st.container(key="figures"):
         st.header("What it is worth")
         show_worth(report)
@@ -165,14 +154,14 @@ def show_answers(answers: Sequence[Mapping[str, Any]], choice: Choice) -> None:
         st.code(recipe.to_toml(), language="toml")
 
 
-def show_file(entry: Mapping[str, Any], stem: str) -> None:
+def show_file(entry: Mapping[str, Any], data: bytes | None, stem: str) -> None:
+    """One file, or why the network cannot be had in its format."""
     known = FORMATS[entry["format"]]
     left, right = st.columns([5, 2], vertical_alignment="center")
-    if "refused" in entry:
+    if data is None:
         left.markdown(f"✗ **{known.title}**: {foreign.shown(entry['refused'])}")
         return
     left.markdown(f"✓ **{known.title}**: {foreign.shown(entry['check'])}.")
-    data = base64.b64decode(entry["data"])
     right.download_button(
         f"{known.file} ({file_size(len(data))})", data, f"{stem}-{known.file}", "application/octet-stream",
         on_click="ignore", key=f"file_{entry['format']}", width="stretch",

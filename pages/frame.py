@@ -13,10 +13,9 @@ import streamlit as st
 from nettrim_core.figures.style import CONFIG, INK
 from nettrim_core.methods import METHODS, titled
 from pages import brought, foreign, notebook, session, share, store, words
-from pages.state import MODES, PATCHES_RANGE, Choice, Facts, setting_fields
+from pages.state import MODE_WORDS, MODES, PATCHES_RANGE, Choice, Facts, setting_fields
 
 HERE = Path(__file__).resolve().parent
-MODE_WORDS = {"parallel": "in parallel", "cascade": "as a cascade"}
 
 
 def shown(choice: Choice, part: str) -> bool:

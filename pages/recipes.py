@@ -58,6 +58,8 @@ def query_of(recipe: Recipe) -> tuple[dict[str, str], list[str]]:
             said.append(f"The recipe prices errors by {recipe.budget.loss}, and the studio by what suits the outputs.")
     if recipe.training is not None:
         query |= _changed("train", recipe.training, Training())
+    if recipe.steps:
+        said.append("The recipe's retraining was interrupted, and the studio's goes on to its end.")
     if recipe.rounds:
         rounds = Rounds(number=min(len(recipe.rounds), 20), zeros=recipe.rounds[-1])
         query |= _changed("rounds", rounds, Rounds())

@@ -26,6 +26,7 @@ DEFAULT_MODEL = "lenet_300_100"
 OWN = re.compile("own-[0-9a-f]{16}")  # the id of a network that a visitor brought, made from its content
 DEFAULT_METHODS = ("nettrim", "lobs")
 MODES = ("parallel", "cascade")
+MODE_WORDS = dict(zip(MODES, ("in parallel", "as a cascade"), strict=True))
 PRESETS = {"Exact": EPSILONS[3], "Gentle": EPSILONS[10], "Balanced": DEFAULT_EPSILON, "Aggressive": EPSILONS[20]}
 # parts of a page that a link can leave out
 HIDABLE = ("intro", "model", "layers", "methods", "mode", "settings", "options", "presets", "code", "notebook", "share")

@@ -7,7 +7,7 @@ from typing import Any
 
 from nettrim_core.report import Report
 from pages.axes import file_size, percent
-from pages.state import Choice, Goal, Rounds
+from pages.state import MODE_WORDS, Choice, Goal, Rounds
 
 INTRO = (
     "The pruned network as files. It is solved once more from scratch, judged on the **test** samples, which nothing "
@@ -19,7 +19,6 @@ HOW = {
     "retrained": "Retrained",
     "rounds": "In rounds",
 }
-MODES = {"parallel": "in parallel", "cascade": "as a cascade"}
 # the formats that are ticked at first: what most people need, and what is not large
 USUAL = ("safetensors", "html", "recipe")
 LOADING = (
@@ -48,9 +47,9 @@ def subject(choice: Choice, title: str, method: str) -> str:
     """What the files hold, in a sentence."""
     how, goal, rounds = choice.of("export").how, choice.of("budget"), choice.of("rounds")
     said = {
-        "epsilon": f"pruned {MODES[choice.mode]} at ε = {choice.eps:g}",
-        "budget": f"pruned {MODES[choice.mode]} to {_goal(goal)}",
-        "retrained": f"pruned {MODES[choice.mode]} at ε = {choice.eps:g} and retrained with its zeros held",
+        "epsilon": f"pruned {MODE_WORDS[choice.mode]} at ε = {choice.eps:g}",
+        "budget": f"pruned {MODE_WORDS[choice.mode]} to {_goal(goal)}",
+        "retrained": f"pruned {MODE_WORDS[choice.mode]} at ε = {choice.eps:g} and retrained with its zeros held",
         "rounds": f"pruned and retrained {_rounds(rounds)}",
     }[how]
     return (

@@ -15,14 +15,17 @@ if PROCESS and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {cores[int(PROCESS) % len(cores)]})
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 import pytest
+import streamlit as st
 import torch
+from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
 from nettrim_core import LayerProblem
 from pages import store
-from tests.browsing import browser, page, server  # noqa: F401  (fixtures)
+from tests.browsing import ROOT, browser, page, server  # noqa: F401  (fixtures)
 
 torch.set_num_threads(THREADS)
 
@@ -80,6 +83,23 @@ def inputs() -> Tensor:
 @pytest.fixture
 def images() -> Tensor:
     return torch.randn(40, 2, 10, 10, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def app() -> Iterator[AppTest]:
+    """The studio as a new visitor finds it."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 ALONE = ("test_browser", "test_wheel", "test_jobs", "test_intake", "test_costs")  # beginnings of files

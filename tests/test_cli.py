@@ -173,7 +173,10 @@ def test_ctrl_c_keeps_the_best_network_of_a_retraining(
     )  # fmt: skip
     assert code == 0
     assert json.loads(out)["report"]["retraining"]["epochs"] == 2
-    assert (tmp_path / "model.safetensors").is_file()
+    monkeypatch.setattr(carry_out, "finetune", tune)
+    code, out, _ = run("replay", tmp_path, "--json")  # which stops where the first run was stopped
+    assert (code, json.loads(out)["same"]) == (0, True)
+    assert json.loads(out)["report"]["retraining"]["epochs"] == 2
 
 
 def test_allocate_tells_shares_and_prices(run: Run) -> None:

@@ -25,13 +25,7 @@ from nettrim_core.recipes.made import digest
 from nettrim_core.recipes.script import script
 from tests.test_recipe import LAYERS, LOBS, RECIPES
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @functools.cache

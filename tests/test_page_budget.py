@@ -8,12 +8,10 @@ import io
 import math
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
@@ -299,14 +297,6 @@ def test_the_snippet_of_layers_alone_runs_and_agrees(bench: Workbench) -> None:
 
 
 # the page
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def opened(app: AppTest, **query: str) -> AppTest:

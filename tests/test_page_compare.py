@@ -9,7 +9,6 @@ import importlib
 import io
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -460,14 +459,6 @@ def test_the_seeds_snippet_gives_the_spread_of_prune_seeds() -> None:
 
 
 # ---- the page ----
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def show(app: AppTest, choice: Choice = SMALL, held: tuple[Pin, ...] = ()) -> AppTest:

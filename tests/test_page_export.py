@@ -7,13 +7,11 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 import torch
 from safetensors.torch import load
 from streamlit.testing.v1 import AppTest
@@ -129,14 +127,6 @@ def test_a_format_that_cannot_hold_the_network_does_not_stop_the_others(monkeypa
     assert sparse == {"format": "csr", "refused": f"{FORMATS['csr'].file}: not this network"}
     assert "check" in weights
     assert "costs" in last
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def prepared(app: AppTest, **query: str) -> AppTest:

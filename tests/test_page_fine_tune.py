@@ -10,12 +10,10 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 import torch
 from playwright.sync_api import Page, expect
 from safetensors.torch import load, load_file
@@ -32,7 +30,7 @@ from pages import runs, snippets_fine_tune, work
 from pages import words_fine_tune as words
 from pages.runs import Best, Run, Runs
 from pages.state import Choice, Facts, Rounds, parse
-from tests.browsing import ROOT, opened, settled
+from tests.browsing import opened, settled
 
 LAYERS = ("fc1", "fc2", "fc3")
 CHOICE = Choice(
@@ -343,14 +341,6 @@ def test_the_code_of_the_rounds_gives_the_pages_figures() -> None:
 
 
 # the page
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def arrive(app: AppTest, **query: str) -> AppTest:

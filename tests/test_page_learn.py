@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import streamlit as st
 from playwright.sync_api import Page, expect
 from streamlit.testing.v1 import AppTest
 
@@ -323,14 +321,6 @@ def test_samples_are_split_by_omega() -> None:
 
 
 # ---------------------------------------------------------------- the page
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def learn(app: AppTest, **query: str) -> AppTest:

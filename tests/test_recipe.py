@@ -36,6 +36,8 @@ from nettrim_core.recipes.replay import replay
 from nettrim_core.state import own_copy, state_of
 from tests.conftest import small_cnn
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LAYERS = ("fc2", "fc3")
 PLAN = Plan("digits_mlp", LAYERS, samples=200)
 NETTRIM = method_from("nettrim", {"epsilon": 0.2})
@@ -48,16 +50,10 @@ RECIPES = {
     "multiply-adds": Recipe(PLAN, LOBS, Budgeted(MultiplyAdds(0.3))),
     "accuracy": Recipe(PLAN, LOBS, Budgeted(AccuracyDrop(0.02), "uniform")),
     "retrained": Recipe(PLAN, LOBS, training=Training(epochs=2)),
+    "cut short": Recipe(PLAN, LOBS, training=Training(epochs=5, rate=0.05), steps=3),
+    "rounds cut short": Recipe(PLAN, LOBS, training=Training(epochs=2), rounds=(0.5, 0.8), steps=5),
     "rounds": Recipe(PLAN, LOBS, training=Training(epochs=1, adam=True, rate=1e-3), rounds=(0.5, 0.8)),
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -5,34 +5,38 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from nettrim_core.allocate import Budget
 from nettrim_core.bundle import Bundle
 from nettrim_core.evaluate import evaluate
-from nettrim_core.finetune import Epoch, FineTuning, Training, finetune
+from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
 from nettrim_core.recipes.made import Made
 from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.report import Report, Retraining
 from nettrim_core.rounds import prune_rounds
 
+T = TypeVar("T")
 Hear = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a recipe makes. recipe: the same, with its fingerprint and what was made."""
+    """What a recipe makes. recipe: the same, with its fingerprint and what was made. inputs: the calibration inputs,
+    (samples, ...)."""
 
     model: nn.Module
     report: Report
     recipe: Recipe
+    inputs: Tensor
 
 
 def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outcome:
     """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
-    ends it, and the best network so far is what came out.
+    ends it; the best network so far is what came out, and the recipe that comes back says after how many steps.
 
     hear: called with what is being done, how much of it is done, and of how much. Raises ValueError where network and
     rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and :func:`nettrim_core.allocate`.
@@ -43,12 +47,38 @@ def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outco
             f"{recipe.fingerprint}: give the files that it was made from"
         )
     tell = hear or (lambda what, done, of: None)
-    model, report = _rounds(recipe, bundle, tell) if recipe.rounds else _pruned(recipe, bundle, tell)
-    made = Made.of(model, report, recipe.plan.inputs(bundle))
-    return Outcome(model, report, dataclasses.replace(recipe, fingerprint=bundle.fingerprint, made=made))
+    steps = Steps(recipe.steps)
+    model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps)
+    inputs = recipe.plan.inputs(bundle)
+    done = dataclasses.replace(
+        recipe, fingerprint=bundle.fingerprint, steps=steps.taken if steps.cut else 0,
+        made=Made.of(model, report, inputs),
+    )  # fmt: skip
+    return Outcome(model, report, done, inputs)
 
 
-def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear) -> tuple[nn.Module, Report]:
+class Steps:
+    """Steps of a retraining, until they end, so many were taken (0: any number), or somebody presses Ctrl-C after the
+    first. cut: did they not end by themselves?"""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.taken, self.cut = most, 0, False
+
+    def of(self, steps: Iterator[T]) -> Iterator[T]:
+        try:
+            for step in steps:
+                self.taken += 1
+                yield step
+                if self.taken == self.most:
+                    self.cut = True
+                    return
+        except KeyboardInterrupt:
+            if not self.taken:
+                raise
+            self.cut = True
+
+
+def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
     """Pruned once, and retrained where that is asked for."""
     plan, asked = recipe.plan, recipe.budget
     cascade = plan.cascade or False
@@ -67,43 +97,29 @@ def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear) -> tuple[nn.Module, Repo
     if recipe.training is None:
         return model, report
     tuning = finetune(model, _masks(model, report), bundle.train, bundle.validation, recipe.training)
-    epochs = _heard(tuning, recipe.training, tell, "retraining")
+    epochs: list[Epoch] = []
+    for epoch in steps.of(iter(tuning)):
+        epochs.append(epoch)
+        tell("retraining", epoch.number, recipe.training.epochs)
     return tuning.model, _retrained(report, recipe.training, 1, epochs, tuning.model, bundle)
 
 
-def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear) -> tuple[nn.Module, Report]:
+def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
     """Pruned and retrained in turn."""
     plan, how, count = recipe.plan, recipe.training, len(recipe.rounds)
     assert how is not None
-    steps = prune_rounds(
+    rounds = prune_rounds(
         bundle.model, plan.inputs(bundle), recipe.method, recipe.rounds, bundle.train, bundle.validation, how,
         cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test, **plan.options(),
     )  # fmt: skip
     last, epochs = None, []
-    for step in _until_interrupted(steps):
+    for step in steps.of(rounds):
         epochs = [] if step.epoch is None else [*epochs, step.epoch]
         last = step
         tell(f"round {step.round} of {count}", len(epochs), how.epochs + 1)
     assert last is not None
     report = last.report if not epochs else _retrained(last.report, how, last.round, epochs, last.model, bundle)
     return last.model, report
-
-
-def _heard(tuning: FineTuning, how: Training, tell: Hear, what: str) -> list[Epoch]:
-    epochs = []
-    for epoch in _until_interrupted(iter(tuning)):
-        epochs.append(epoch)
-        tell(what, epoch.number, how.epochs)
-    return epochs
-
-
-def _until_interrupted(steps: Iterator) -> Iterator:  # type: ignore[type-arg]
-    """Steps until they end, or somebody presses Ctrl-C after the first."""
-    yield next(steps)
-    try:
-        yield from steps
-    except KeyboardInterrupt:
-        return
 
 
 def _masks(model: nn.Module, report: Report) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ TARGETS = {"sparsity": "--zeros", "left": "--multiply-adds", "drop": "--accuracy
 
 def command(recipe: Recipe) -> str:
     """What makes the same result: ``nettrim prune MODEL --method ...``; what is as usual is left out. Of a network
-    whose file holds weights alone, the layers' text has to be given with --architecture."""
+    whose file holds weights alone, the layers' text has to be given with --architecture; a retraining that was
+    interrupted goes on to its end."""
     plan, method = recipe.plan, recipe.method
     budget, training = recipe.budget, recipe.training
     verb = "allocate" if budget is not None else "finetune" if training is not None else "prune"

@@ -7,7 +7,7 @@ version = 1
 [method]       name, and every setting
 [cascade]      its rules, where layers were pruned in order; [scale] factors on epsilon, layer by layer
 [budget]       sparsity, left or drop; rule, loss, locked
-[training]     of the retraining after pruning, with rounds where pruning and retraining took turns
+[training]     of the retraining after pruning; rounds, where the two took turns; where it was interrupted
 [made]         what came out, where, and with which versions
 """
 
@@ -56,7 +56,8 @@ class Budgeted:
 class Recipe:
     """plan: the network, its layers and its calibration rows. method: with all its settings; epsilon, or the budget,
     says how far. training: of the retraining afterwards, with the zeros after each of the ``rounds`` where pruning and
-    retraining take turns.
+    retraining take turns. steps: after how many of them, as they are heard of, the retraining was interrupted; 0 if it
+    ended by itself.
 
     data: how the rows were read, None for a bundle, which has its own. architecture: of a network whose file holds
     weights alone, as :func:`nettrim_core.load_model` takes it. fingerprint: of network and rows, "" for any. made: what
@@ -68,6 +69,7 @@ class Recipe:
     budget: Budgeted | None = None
     training: Training | None = None
     rounds: tuple[float, ...] = ()
+    steps: int = 0
     data: Reading | None = None
     architecture: str = ""
     fingerprint: str = ""
@@ -107,6 +109,7 @@ class Recipe:
         if self.training is not None:
             tables["training"] = dataclasses.asdict(self.training)
             tables["training"] |= {"rounds": list(self.rounds)} if self.rounds else {}
+            tables["training"] |= {"interrupted_after": self.steps} if self.steps else {}
         if self.made is not None:
             tables["made"] = self.made.to_dict()
         return tables
@@ -135,6 +138,7 @@ class Recipe:
         name = method.take("name", str)
         budget, training, data = whole.optional("budget"), whole.optional("training"), whole.optional("data")
         rounds = tuple(training.numbers("rounds")) if training and "rounds" in training.values else ()
+        steps = training.take("interrupted_after", int, 0) if training else 0
         try:
             recipe = cls(
                 plan,
@@ -142,6 +146,7 @@ class Recipe:
                 _budgeted(budget) if budget else None,
                 Training(**training.rest()) if training else None,
                 rounds,
+                steps,
                 Reading.from_dict(data.rest()) if data else None,
                 network.take("architecture", str, ""),
                 network.take("fingerprint", str, ""),

@@ -59,7 +59,7 @@ def replay(
     with threads(recipe.made.threads if recipe.made else None):
         outcome = carry_out(recipe, bundle, hear)
     same, sentences = compared(recipe.made, outcome, former)
-    return Replay(outcome.model, outcome.report, outcome.recipe, same, sentences)
+    return Replay(outcome.model, outcome.report, outcome.recipe, outcome.inputs, same, sentences)
 
 
 def bundle_of(

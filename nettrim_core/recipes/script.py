@@ -68,6 +68,8 @@ def _opening(recipe: Recipe) -> str:
     lines = [f"from nettrim_core import {', '.join(_names(recipe))}", ""]
     if recipe.made is not None:  # the last bits of a sum depend on it
         lines = ["import torch", "", *lines, f"torch.set_num_threads({recipe.made.threads})"]
+    if recipe.steps:
+        lines = ["from itertools import islice", "", *lines]
     if recipe.data is None:
         lines.append(f"bundle = load_bundle({plan.bundle!r})")
     else:
@@ -115,7 +117,8 @@ def _pruning(recipe: Recipe) -> str:
             f"how = {expression(recipe.training)}\nsteps = prune_rounds(\n"
             f"    bundle.model, inputs, {method}, {list(recipe.rounds)!r},\n"
             f"    bundle.train, bundle.validation, how, layers=layers,\n    {options}\n)\n"
-            'for step in steps:\n    print(step.round, "pruned" if step.epoch is None else step.epoch)\n'
+            f"for step in {_cut('steps', recipe)}:\n"
+            '    print(step.round, "pruned" if step.epoch is None else step.epoch)\n'
             "pruned, report = step.model, step.report\n"
         )
     if asked is not None:
@@ -136,5 +139,10 @@ def _training(recipe: Recipe) -> str:
     return (
         "tuning = finetune(\n    pruned, masks_of(pruned, layers), bundle.train, bundle.validation,\n"
         f"    {expression(recipe.training)},\n)\n"
-        "for epoch in tuning:\n    print(epoch)\npruned = tuning.model\n"
+        f"for epoch in {_cut('tuning', recipe)}:\n    print(epoch)\npruned = tuning.model\n"
     )
+
+
+def _cut(steps: str, recipe: Recipe) -> str:
+    """The steps of a retraining, up to where it was interrupted."""
+    return f"islice({steps}, {recipe.steps})" if recipe.steps else steps

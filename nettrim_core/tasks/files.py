@@ -26,18 +26,18 @@ def files(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
     bundle = bench.bundle(recipe.plan.bundle)
     outcome = carry_out(recipe, bundle)
     yield {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
-    inputs = recipe.plan.inputs(bundle)
     curves = [Report.from_dict(entry) for entry in request["curves"]]
     for name in request["formats"]:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 (check,) = export(
-                    outcome.model, outcome.report, folder, [name], inputs=inputs, recipe=outcome.recipe, curves=curves
-                )
+                    outcome.model, outcome.report, folder, [name], inputs=outcome.inputs, recipe=outcome.recipe,
+                    curves=curves,
+                )  # fmt: skip
             except ValueError as error:
                 yield {"format": name, "refused": str(error).replace(f"{folder}/", "")}
                 continue
             data = (Path(folder) / FORMATS[name].file).read_bytes()
         yield {"format": name, "data": base64.b64encode(data).decode(), "check": check}
-    found = costs(outcome.model, inputs, request["batch"])
+    found = costs(outcome.model, outcome.inputs, request["batch"])
     yield {"costs": found.to_dict() | {"sentence": found.sentence}}
