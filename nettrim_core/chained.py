@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from torch import nn
 
+from nettrim_core.models.chain import put
 from nettrim_core.wired import INPUT, Step, Wired
 
 
@@ -23,7 +22,11 @@ def chained(model: nn.Module) -> nn.Module:
     made = nn.Sequential()
     for step in steps:
         module = model.get_submodule(step.layer) if step.layer else _flatten(step)
-        if module is None or not _append(made, step.layer or step.name, module):
+        if module is None:
+            return model
+        try:
+            put(made, step.layer or step.name, module)
+        except ValueError:  # layers of one name's part have others between them
             return model
     return made.train(model.training)
 
@@ -33,17 +36,3 @@ def _flatten(step: Step) -> nn.Module | None:
     shape = step.arguments.get("shape", ())
     rows = step.operation == "reshape" and len(shape) == 2 and shape[0] == -1
     return nn.Flatten() if rows or (step.operation == "flatten" and step.arguments["start"] == 1) else None
-
-
-def _append(chain: nn.Sequential, path: str, module: nn.Module) -> bool:
-    """Put a module at the end, in chains for the parts of its name; False where it would not come last."""
-    *above, name = path.split(".")
-    for part in above:
-        inner = chain._modules.setdefault(part, nn.Sequential(OrderedDict()))
-        if not isinstance(inner, nn.Sequential) or next(reversed(chain._modules)) != part:
-            return False
-        chain = inner
-    if name in chain._modules:
-        return False
-    chain.add_module(name, module)
-    return True
