@@ -121,17 +121,25 @@ def count(number: int, noun: str) -> str:
 
 def layer_table(layers: list[Mapping[str, Any]]) -> str:
     """A row for each layer: is it pruned, or why not (HTML)."""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(layer["name"])}</th><td>{escape(layer["kind"])}</td>'
-        f"<td>{numbers(layer['weight'])}</td><td>{numbers(layer['gives'])}</td><td>{layer['parameters']:,}</td>"
-        f"<td>{'✓' if layer['prunes'] else escape(layer['why'])}</td></tr>"
-        for layer in layers
-    )
+    rows = "".join(map(_layer_row, layers))
     head = "".join(
         f'<th scope="col">{word}</th>' for word in ("Layer", "Kind", "Weight", "Gives", "Parameters", "Can be pruned")
     )
     table = f'<table class="ntl"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'{STYLE}<div style="overflow-x: auto" tabindex="0" role="region" aria-label="Layers">{table}</div>'
+
+
+def _layer_row(layer: Mapping[str, Any]) -> str:
+    """Why a layer is not pruned stands in a row of its own, which narrow screens have room for."""
+    row = (
+        f'<tr><th scope="row">{escape(layer["name"])}</th><td>{escape(layer["kind"])}</td>'
+        f"<td>{numbers(layer['weight'])}</td><td>{numbers(layer['gives'])}</td><td>{layer['parameters']:,}</td>"
+        f"<td>{'✓' if layer['prunes'] else '✗'}</td></tr>"
+    )
+    why = (
+        f'<tr><td colspan="6" class="w" style="border-top: 0">{escape(layer["name"])}: {escape(layer["why"])}</td></tr>'
+    )
+    return row if layer["prunes"] else row + why
 
 
 def data(found: Mapping[str, Any], name: str) -> str:
