@@ -21,12 +21,12 @@ from nettrim_core.report import Report
 class Workbench:
     """Everything by content: nothing here changes what comes out, only when.
 
-    places: the folders of bundles that are no samples, by the names that plans have for them. Such a name is made from
+    folders: those of bundles that are no samples, by the names that plans have for them. Such a name is made from
     the content, so that what is held under it stays right wherever it lies.
     """
 
     def __init__(self) -> None:
-        self.places: dict[str, str] = {}
+        self.folders: dict[str, str] = {}
         self.forget()
 
     def forget(self) -> None:
@@ -38,7 +38,7 @@ class Workbench:
         self.results = Known()
 
     def _bundle(self, name: str) -> Bundle:
-        return load_bundle(self.places.get(name, name))
+        return load_bundle(self.folders.get(name, name))
 
     def _network(self, plan: Plan) -> Network:
         return plan.network(self.bundle(plan.bundle))

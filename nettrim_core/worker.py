@@ -31,7 +31,7 @@ def serve(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         try:
             request = json.loads(line)
-            bench.places = request.get("places", {})
+            bench.folders = request.get("folders", {})
             for answer in TASKS[request["task"]](request, bench):
                 yield json.dumps(answer, allow_nan=False)
             yield '{"done": true}'

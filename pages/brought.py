@@ -61,7 +61,7 @@ def titles() -> dict[str, str]:
     return {} if get_script_run_ctx(suppress_warning=True) is None else dict(room().networks)
 
 
-def places(request: str) -> dict[str, str]:
+def folders(request: str) -> dict[str, str]:
     """Where the networks lie that a request names."""
     if "own-" not in request:
         return {}

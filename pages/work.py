@@ -49,10 +49,10 @@ class Visit:
         is otherwise kept."""
         self.stop()
         self.stopped.discard(key)
-        if places := brought.places(key_of(request)):
-            request = request | {"places": places}
+        if folders := brought.folders(key_of(request)):
+            request = request | {"folders": folders}
             here = pool()
-            for name in places:
+            for name in folders:
                 brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
         answers: list[dict[str, Any]] = []
         self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)

@@ -55,7 +55,7 @@ class AtOnce:
     def submit(self, job: Job) -> Job:
         self.jobs += 1
         try:
-            self.bench.places = job.request.get("places", {})
+            self.bench.folders = job.request.get("folders", {})
             for answer in TASKS[job.request["task"]](job.request, self.bench):
                 job.on_answer(answer)
             job.status = Status.DONE
@@ -422,5 +422,5 @@ def test_a_link_to_an_own_network_is_told_from_a_wrong_one() -> None:
 def test_the_worker_is_told_where_a_network_lies(app: AppTest) -> None:
     model = own(app, data=rows())
     pool: Any = work.pool()
-    assert pool.bench.places == {model: str(room().folder / model)}
+    assert pool.bench.folders == {model: str(room().folder / model)}
     assert load_bundle(room().folder / model).fingerprint == model.removeprefix("own-")
