@@ -95,7 +95,8 @@ class Pool:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={**os.environ, "PYTHONPATH": path},
+                # waiting threads that spin take the cores from the server and the browser, and from each other
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
             )
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
         return self._process
