@@ -119,7 +119,7 @@ def target(choice: Choice, name: str, label: str) -> None:
 
 
 def picked_percent(name: str) -> None:
-    session.choose(state["choice"].with_setting(name, round(state[f"w_{name}"] / 100, 8)))
+    session.picked(state["choice"].with_setting(name, round(state[f"w_{name}"] / 100, 8)), name)
 
 
 def progress(choice: Choice, last: Report | None) -> None:

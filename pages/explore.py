@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import streamlit as st
@@ -16,7 +15,6 @@ from pages.curves import Stop
 from pages.matching import Place, places
 from pages.state import EPSILON_RANGE, PRESETS, Choice, knobs, setting_fields
 
-STALE = 2.0  # seconds in which a browser may still send the epsilon that was left
 INTRO = (
     "A trained network answers with many small weights. **Epsilon** is how far a layer's response may move, relative "
     "to its size, when we set weights to zero. Drag it and see how many weights go, and what that costs."
@@ -162,15 +160,6 @@ def released() -> None:
         session.choose(stops[at].choice)
 
 
-def typed_epsilon() -> None:
-    """The number was changed. Not by hand where it is the one that was left a moment ago, by the knob, a preset or a
-    pin: the browser's number follows a moment later, and it sends back what it is told."""
-    left, when = state.get("knob_left", (None, 0.0))
-    if state["w_eps"] == left and time.monotonic() - when < STALE:
-        return
-    session.change(eps=float(f"{state['w_eps']:.6g}"))
-
-
 def tools(choice: Choice) -> None:
     """Presets, undo, reset, pin, and the exact value."""
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
@@ -183,7 +172,8 @@ def tools(choice: Choice) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         state["w_eps"] = choice.eps
         st.number_input(
-            "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=140,
+            "Exact epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", width=140,
+            on_change=frame.typed_epsilon,
             help="Any value from 0.001 to 0.999; one that is not on the knob is solved for and added to it.",
         )  # fmt: skip
         st.button("Undo", key="undo", shortcut="U", on_click=session.undo, disabled=not state.get("history"),

@@ -63,7 +63,7 @@ def controls(choice: Choice) -> None:
             on_change=frame.picked, args=("method_shown",), help="Whose pruned network is retrained.",
         )  # fmt: skip
         st.number_input(
-            "Epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=typed_epsilon, width=150,
+            "Epsilon", *EPSILON_RANGE, step=0.01, format="%g", key="w_eps", on_change=frame.typed_epsilon, width=150,
             help="How far each layer's response may move, relative to its size: more tolerance, more zeros.",
         )  # fmt: skip
     if not frame.shown(choice, "options"):
@@ -75,10 +75,6 @@ def controls(choice: Choice) -> None:
         columns = st.columns(4, vertical_alignment="bottom")
         for place, name in zip(columns, MORE, strict=True):
             setting(place, choice, name)
-
-
-def typed_epsilon() -> None:
-    session.change(eps=float(f"{state['w_eps']:.6g}"))
 
 
 def setting(place: Any, choice: Choice, name: str) -> None:

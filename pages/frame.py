@@ -151,16 +151,21 @@ def picked(name: str) -> None:
     if isinstance(value, list):
         order = store.facts_of(choice.model).layers if name == "layers" else list(METHODS)
         value = tuple(entry for entry in order if entry in value)
-    session.change(**{name: value})
+    session.picked(dataclasses.replace(choice, **{name: value}), name)
 
 
 def picked_model() -> None:
     model = st.session_state["w_model"]
-    session.choose(st.session_state["choice"].with_model(model, store.facts_of(model)))
+    session.picked(st.session_state["choice"].with_model(model, store.facts_of(model)), "model")
 
 
 def picked_setting(name: str) -> None:
-    session.choose(st.session_state["choice"].with_setting(name, st.session_state[f"w_{name}"]))
+    session.picked(st.session_state["choice"].with_setting(name, st.session_state[f"w_{name}"]), name)
+
+
+def typed_epsilon() -> None:
+    epsilon = float(f"{st.session_state['w_eps']:.6g}")
+    session.picked(dataclasses.replace(st.session_state["choice"], eps=epsilon), "eps")
 
 
 def ready(choice: Choice) -> bool:

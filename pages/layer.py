@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +101,7 @@ def pickers(choice: Choice) -> None:
 
 
 def picked_layer() -> None:
-    session.change(layer=state["w_layer"], neuron=0)
+    session.picked(dataclasses.replace(state["choice"], layer=state["w_layer"], neuron=0), "layer")
 
 
 def show_outcome(view: View, told: dict[str, Any]) -> None:

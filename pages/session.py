@@ -16,6 +16,7 @@ from pages.state import Choice, Facts, parse
 from pages.store import facts_of
 
 REMEMBERED = 100  # choices that can be undone
+STALE = 2.0  # seconds in which a browser may still send what its controls showed before
 
 
 def current_choice() -> Choice:
@@ -55,11 +56,12 @@ def bring(model: str) -> None:
         choose(st.session_state["choice"].with_model(model, facts_of(model)))
 
 
-def choose(choice: Choice) -> None:
-    """Make this the choice, in session and link; what the first link could not do has been said by now."""
+def choose(choice: Choice, control: str = "") -> None:
+    """Make this the choice, in session and link; what the first link could not do has been said by now. control: which
+    one says so, if one does."""
     session = st.session_state
     if (before := session.get("choice")) not in (None, choice):
-        leave(before, choice)
+        leave(before, control)
         history: list[Choice] = session.setdefault("history", [])
         history.append(before)
         del history[:-REMEMBERED]
@@ -68,10 +70,26 @@ def choose(choice: Choice) -> None:
     publish(choice)
 
 
-def leave(before: Choice, choice: Choice) -> None:
-    """Remember the epsilon that is left, and when: the browser's number may still send it."""
-    if before.eps != choice.eps:
-        st.session_state["knob_left"] = before.eps, time.monotonic()
+def leave(before: Choice, control: str = "") -> None:
+    """Remember for a moment what is left, and which control changed it."""
+    now = time.monotonic()
+    held = [entry for entry in st.session_state.get("left", []) if now - entry[1] < STALE]
+    st.session_state["left"] = [*held, (before, now, control)]
+
+
+def picked(choice: Choice, control: str) -> None:
+    """Choose what a control says. Not where it says what the knob, a preset or a pin left a moment ago: a page that
+    looks again by itself sends what its controls showed, and they follow only later."""
+    session, now = st.session_state, time.monotonic()
+    left = [before for before, when, by in session.get("left", []) if by != control and now - when < STALE]
+    if not any(returns(session["choice"], choice, before) for before in left):
+        choose(choice, control)
+
+
+def returns(now: Choice, wanted: Choice, before: Choice) -> bool:
+    """Is all that would change what it was before?"""
+    here, there, then = (choice.to_query() for choice in (now, wanted, before))
+    return all(there.get(name) == then.get(name) for name in here | there if here.get(name) != there.get(name))
 
 
 def change(**changes: object) -> None:
@@ -85,7 +103,7 @@ def undo() -> None:
     while session.get("history") and session["history"][-1].model not in models():
         session["history"].pop()
     if session.get("history"):
-        leave(session["choice"], session["history"][-1])
+        leave(session["choice"])
         session["choice"] = session["history"].pop()
         publish(session["choice"])
 

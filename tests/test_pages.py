@@ -233,11 +233,28 @@ def test_batch_norms_and_remarks_are_told_once(app: AppTest) -> None:
     assert text(app).count("norm1, norm2**: not pruned. Batch norm: it is folded") == 1
 
 
-def test_a_number_that_the_knob_has_just_left_does_not_call_it_back(app: AppTest) -> None:
-    opened(app, model="digits_mlp", eps="0.7")
-    app.session_state["knob_left"] = (0.1097, time.monotonic())
+def test_what_a_control_showed_a_moment_ago_does_not_undo_a_preset_or_a_pin(app: AppTest) -> None:
+    """A page that looks again sends what its controls showed until they follow."""
+    opened(app, model="digits_mlp", eps="0.1097", layers="fc1,fc2,fc3", methods="lobs")
+    app.button(key="pin").click().run()
+    app.button(key="preset_Exact").click().run()
+    exact = choice(app).eps
     app.number_input(key="w_eps").set_value(0.1097).run()
-    assert choice(app).eps == 0.7
-    app.session_state["knob_left"] = (0.2, time.monotonic() - 60)
-    app.number_input(key="w_eps").set_value(0.2).run()
-    assert choice(app).eps == 0.2
+    assert choice(app).eps == exact
+    app.pills(key="w_layers").set_value(["fc2", "fc3"]).run()
+    app.button(key="recall_0").click().run()
+    app.pills(key="w_layers").set_value(["fc2", "fc3"]).run()
+    assert choice(app).layers == ("fc1", "fc2", "fc3")
+    app.pills(key="w_layers").set_value(["fc1"]).run()  # nothing that it has shown
+    assert choice(app).layers == ("fc1",)
+
+
+def test_a_control_may_go_back_to_what_it_said(app: AppTest) -> None:
+    opened(app, model="digits_mlp", eps="0.1097", methods="lobs")
+    for layers in (["fc2"], ["fc1", "fc2", "fc3"], ["fc2"]):
+        app.pills(key="w_layers").set_value(layers).run()
+        assert choice(app).layers == tuple(layers)
+    app.button(key="preset_Exact").click().run()
+    app.session_state["left"] = [(before, when - 60, by) for before, when, by in app.session_state["left"]]
+    app.number_input(key="w_eps").set_value(0.1097).run()  # long after
+    assert choice(app).eps == 0.1097
