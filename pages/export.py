@@ -61,7 +61,7 @@ def show() -> None:
     with cells.cell("recipe", "The recipe", said.RECIPE):
         if brought.is_own(choice.model):
             st.info(said.OWN)
-        st.code(command(recipe), language="bash", wrap_lines=True)
+        st.code(command(recipe), language=None, wrap_lines=True)
         with st.expander("The recipe as a file"):
             st.code(recipe.to_toml(), language="toml")
     with st.expander("How to load the weights in plain torch"):
