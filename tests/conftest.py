@@ -102,12 +102,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-ALONE = ("test_browser", "test_wheel", "test_jobs", "test_intake", "test_costs")  # beginnings of files
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not to run beside other tests."""
+    """Whole files that go by the clock, or that limit what a process may use."""
     for item in items:
-        browsing = {"browser", "page", "server"} & set(getattr(item, "fixturenames", ()))
-        if browsing or item.path.stem.startswith(ALONE):
+        if item.path.stem in ("test_costs", "test_intake", "test_jobs"):
             item.add_marker("alone")

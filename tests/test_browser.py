@@ -178,16 +178,16 @@ def test_from_the_knob_to_a_file_that_loads_in_plain_torch(page: Page, tmp_path:
     page.get_by_role("button", name="Prepare the files").click()
     expect(page.get_by_role("heading", name="Checked")).to_be_visible(timeout=60_000)
     saved = {}
-    for button in ("Weights (model.safetensors)", "Report (report.json)"):
+    for file in ("model.safetensors", "report.json"):
         with page.expect_download() as download:
-            page.get_by_role("button", name=button).click()
-        saved[button] = tmp_path / download.value.suggested_filename
-        download.value.save_as(saved[button])
-    report = json.loads(saved["Report (report.json)"].read_text())
+            page.get_by_role("button", name=f"{file} (").click()
+        saved[file] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[file])
+    report = json.loads(saved["report.json"].read_text())
     model = torch.nn.Sequential()
     for name, module in load_bundle("digits_mlp").model.named_children():
         model.add_module(name, module)
-    model.load_state_dict(load_file(saved["Weights (model.safetensors)"]), strict=True)
+    model.load_state_dict(load_file(saved["model.safetensors"]), strict=True)
     for layer in report["layers"]:
         weight = model.state_dict()[f"{layer['name']}.weight"]
         assert int((weight == 0).sum()) == layer["weight_zeros"] > 0

@@ -187,6 +187,7 @@ def within(limit: float, act: Callable[[], object], done: Callable[[], object]) 
     return seconds
 
 
+@pytest.mark.alone
 def test_a_drag_keeps_up_with_the_display(page: Page) -> None:
     charted(page, "/?model=lenet_300_100&eps=0.0319")
     drawn(page)
@@ -209,6 +210,7 @@ def test_a_drag_keeps_up_with_the_display(page: Page) -> None:
     assert gaps[int(0.95 * len(gaps))] <= SLACK * 33
 
 
+@pytest.mark.alone
 def test_release_and_layer_toggle_are_answered_at_once(page: Page) -> None:
     charted(page, "/?model=lenet_300_100&eps=0.0319")
     drawn(page)
@@ -231,6 +233,7 @@ def test_release_and_layer_toggle_are_answered_at_once(page: Page) -> None:
     assert page.get_by_text("Solving:").count() == 0  # what is stored serves every part of the layers
 
 
+@pytest.mark.alone
 def test_a_layer_toggle_after_a_live_sweep_shows_what_is_known_and_judges_it(page: Page) -> None:
     """Zeros of the layers that are known at once, accuracy as pending, and then the accuracy, without a new solve."""
     charted(page, "/?model=lenet_300_100&methods=magnitude&n=900")
@@ -242,6 +245,7 @@ def test_a_layer_toggle_after_a_live_sweep_shows_what_is_known_and_judges_it(pag
     expect(readout).to_contain_text("right", timeout=SLACK * 2000)
 
 
+@pytest.mark.alone
 def test_pages_switch_and_a_cold_server_paints_soon(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path / "log") as url:
         context = browser.new_context(base_url=url, reduced_motion="reduce")
@@ -300,7 +304,7 @@ def test_the_notebook_of_a_page_runs(page: Page, path: str, tmp_path: Path) -> N
     notebook = nbformat.read(saved, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code
-    assert all('load_bundle("digits_mlp")' in cell.source and "fc3" in cell.source for cell in code)
+    assert all(re.search(r"load_bundle\(.digits_mlp.\)", cell.source) and "fc3" in cell.source for cell in code)
     executed = subprocess.run(
         [sys.executable, "-c", RUN, str(saved)], capture_output=True, text=True, cwd=tmp_path, timeout=240, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
