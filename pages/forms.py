@@ -20,20 +20,20 @@ def widget(
     told = f.metadata.get("help") or f.metadata["says"]
     shared = {"key": key, "help": told[:1].upper() + told[1:] + ".", "on_change": changed}
     shared["args"] = (f.name, lambda: _read(f, state[key]))
+    if isinstance(f.default, str | tuple) and not f.metadata.get("options"):
+        value = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    # set in every run: a browser that missed the run in which a number began would send back the lowest that it can be
+    state[key] = state.get(key, value)
     if f.metadata.get("options"):
-        state.setdefault(key, value)
         place.selectbox(label, f.metadata["options"], **shared)
     elif isinstance(f.default, bool):
-        state.setdefault(key, value)
         place.toggle(label, **shared)
     elif isinstance(f.default, int | float):
-        state.setdefault(key, value)
         kind = type(f.default)
         low, high = kind(f.metadata["low"]), kind(f.metadata["high"])
         step, shape = (1, "%d") if kind is int else (0.05, "%g")
         place.number_input(label, low, high, step=step, format=shape, **shared)
     else:
-        state.setdefault(key, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
         place.text_input(label, max_chars=200, placeholder=empty, **shared)
 
 
