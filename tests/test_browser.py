@@ -32,7 +32,9 @@ def marker_offsets(page: Page) -> list[float]:
     )
 
 
-@pytest.mark.parametrize("path", ["/export?model=digits_mlp&eps=0.2", "/?model=digits_mlp&eps=0.2037"])
+@pytest.mark.parametrize(
+    "path", ["/export?model=digits_mlp&eps=0.2", pytest.param("/?model=digits_mlp&eps=0.2037", marks=pytest.mark.long)]
+)
 def test_a_deep_link_is_served_as_the_first_request_of_a_fresh_server(
     browser: Browser, tmp_path: Path, path: str
 ) -> None:
@@ -175,6 +177,10 @@ def test_a_bad_link_falls_back_with_a_word(page: Page) -> None:
 def test_from_the_knob_to_a_file_that_loads_in_plain_torch(page: Page, tmp_path: Path) -> None:
     charted(page, "/?model=digits_mlp&eps=0.2037&methods=exactobs")
     page.get_by_role("link", name="Export").click()
+    formats = page.get_by_role("combobox", name="Formats")
+    formats.fill("Report")
+    formats.press("Enter")
+    formats.press("Escape")
     page.get_by_role("button", name="Prepare the files").click()
     expect(page.get_by_role("heading", name="Checked")).to_be_visible(timeout=60_000)
     saved = {}

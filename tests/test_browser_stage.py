@@ -169,6 +169,7 @@ def test_the_whole_page_can_be_used_by_keyboard(page: Page) -> None:
         assert any(wanted in name for name in seen), (wanted, seen)
 
 
+LONG = pytest.mark.long
 SMALL = "model=digits_mlp&layers=fc3&methods=lobs&n=200"
 AXED = [
     "/?model=digits_mlp",
@@ -261,18 +262,19 @@ def test_pages_switch_and_a_cold_server_paints_soon(browser: Browser, tmp_path: 
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", AXED)
-def test_axe_finds_nothing_serious(page: Page, path: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+def test_axe_finds_nothing_serious(page: Page, path: str) -> None:
     settled(opened(page, path))
     page.add_style_tag(content="* { transition: none !important; animation: none !important; }")  # no half-way colours
-    found = Axe().run(page).response["violations"]
-    grave = [
-        (v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"])
-        for v in found if v["impact"] in ("serious", "critical")
-    ]  # fmt: skip
-    assert grave == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
+        found = Axe().run(settled(page)).response["violations"]
+        grave = [
+            (v["id"], v["nodes"][0]["html"][:200], v["nodes"][0]["failureSummary"])
+            for v in found if v["impact"] in ("serious", "critical")
+        ]  # fmt: skip
+        assert grave == [], scheme
 
 
 def test_pictures_whose_data_is_gone_say_so(page: Page) -> None:
@@ -293,7 +295,7 @@ def test_without_the_library_the_knob_works_all_the_same(page: Page) -> None:
     expect(page.locator(".ntk-readout")).to_contain_text("zeros")
 
 
-@pytest.mark.parametrize("path", ["", "layer", "budget", "compare", "export"])
+@pytest.mark.parametrize("path", ["", "export", *(pytest.param(p, marks=LONG) for p in ("layer", "budget", "compare"))])
 def test_the_notebook_of_a_page_runs(page: Page, path: str, tmp_path: Path) -> None:
     """As it is downloaded, with the page's settings, from its first cell to its last."""
     settled(opened(page, f"/{path}?{SMALL}"))
