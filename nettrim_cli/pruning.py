@@ -26,6 +26,8 @@ from nettrim_core.tasks.sweeps import solve
 
 __all__ = ["Subject", "allocate", "finetune", "prune", "sweep"]
 
+ALL = [name for name, entry in FORMATS.items() if not entry.needs_curves]  # what one result fills
+
 
 def prune(subject: Subject, method: str, epsilon: float | None, out: Path | None, formats: str, as_json: bool) -> None:
     recipe = Recipe(
@@ -81,15 +83,27 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
 
 
 def written(outcome: Outcome, out: Path, wanted: Sequence[str]) -> list[str]:
-    """The files in a folder, and what was checked."""
-    return export(outcome.model, outcome.report, out, wanted, inputs=outcome.inputs, recipe=outcome.recipe)
+    """The files in a folder, and what was checked; of all formats those that can hold the network, with a word on each
+    that cannot."""
+    said = []
+    for name in wanted:
+        try:
+            said += export(outcome.model, outcome.report, out, [name], inputs=outcome.inputs, recipe=outcome.recipe)
+        except ValueError as error:
+            if wanted != ALL:
+                raise
+            file = out / FORMATS[name].file
+            said.append(f"{file.name} was not written: {str(error).removeprefix(f'{file}: ')}")
+    return said
 
 
 def formats_of(formats: str) -> list[str]:
     """Names of formats; all: of those that one result fills."""
     if formats == "all":
-        return [name for name, entry in FORMATS.items() if not entry.needs_curves]
+        return ALL
     wanted = names(formats)
+    if not wanted:
+        raise ValueError(f"--formats names none; there is {', '.join(FORMATS)}, all")
     for name in wanted:
         if name not in FORMATS:
             raise ValueError(f"--formats {name}: there is no such format; there is {', '.join(FORMATS)}, all")

@@ -36,7 +36,7 @@ def export(
     was made from; returns what was checked, a sentence for each file.
 
     Raises ValueError for a format that there is none of, that lacks what it needs or cannot hold this network, and,
-    naming the file and the difference, where a check fails.
+    naming the file and the difference, where a check fails; that file is not left behind.
     """
     names = _known(formats)
     made = source(model, report, None if inputs is None else checked_inputs(inputs, "inputs"), recipe, curves)
@@ -47,8 +47,12 @@ def export(
     checks = []
     for name in names:
         file = folder / FORMATS[name].file
-        FORMATS[name].write(made, file)
-        checks.append(FORMATS[name].check(made, file))
+        try:
+            FORMATS[name].write(made, file)
+            checks.append(FORMATS[name].check(made, file))
+        except ValueError:
+            file.unlink(missing_ok=True)
+            raise
     return checks
 
 

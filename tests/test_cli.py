@@ -82,6 +82,19 @@ def test_export_writes_every_format_of_a_recipe(run: Run, tmp_path: Path) -> Non
     assert len(json.loads(out)["checks"]) == 2
 
 
+def test_of_all_formats_a_network_with_branches_has_all_but_one(run: Run, tmp_path: Path) -> None:
+    small = ("--method", "magnitude", "--samples", "20", "--layers", "head", "--epsilon", "0.1", "--json")
+    code, out, _ = run("prune", "resnet_small", *small, "--out", tmp_path / "a", "--formats", "all")
+    assert code == 0
+    wanted = {entry.file for entry in FORMATS.values() if not entry.needs_curves} - {"smaller.safetensors"}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == wanted
+    (refused,) = (check for check in json.loads(out)["checks"] if "was not written" in check)
+    assert refused.startswith("smaller.safetensors was not written: only a chain")
+    code, _, err = run("prune", "resnet_small", *small, "--out", tmp_path / "b", "--formats", "smaller")
+    assert code == 1
+    assert "only a chain" in err
+
+
 def test_sweep_says_what_the_studio_shows(run: Run, tmp_path: Path) -> None:
     """The studio shows the stored points of a sample model, and what its worker solves."""
     code, out, _ = run("sweep", "digits_mlp", "--json", "--csv", tmp_path / "curves.csv")
