@@ -11,7 +11,7 @@ from nettrim_core.plan import EPSILONS
 from nettrim_core.recipes.script import changed, expression
 from pages.curves import grid_of, stops_of
 from pages.state import OWN, Choice
-from pages.store import facts_of
+from pages.store import bundle_of, facts_of
 
 
 def method_source(choice: Choice, name: str, epsilon: float | None = None) -> str:
@@ -52,6 +52,16 @@ def loading(model: str) -> str:
     return f'load_bundle("{model}"){where}'
 
 
+def labelled(model: str) -> bool:
+    """Can be said what is right?"""
+    return bundle_of(model).validation[1] is not None
+
+
+def worth(model: str, width: str = "") -> str:
+    """The part of an f-string that says how good a network is: without labels, how far its outputs have moved."""
+    return f"{{report.accuracy:{width}.1%}} right" if labelled(model) else "outputs moved {report.output_error:.3g}"
+
+
 def setup(choice: Choice) -> str:
     return (
         f"\nbundle = {loading(choice.model)}\n"
@@ -68,6 +78,7 @@ def curves(choice: Choice) -> str:
     if choice.eps not in EPSILONS:
         grid = f"[{choice.eps!r}, *{grid}]"
     methods = "".join(f"    {method_source(choice, name)},\n" for name in choice.methods)
+    found = f"{{report.sparsity:6.1%}} zeros, {worth(choice.model, '6')}"
     return (
         imports(choice, "EPSILONS", "coarse_to_fine", "sweep")
         + setup(choice)
@@ -76,7 +87,7 @@ def curves(choice: Choice) -> str:
         f"    bundle.model, inputs, methods, {grid}, layers,\n"
         f"    {options(choice, 'validation')}\n"
         "):\n"
-        '    print(f"{name:16} epsilon {epsilon:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}")\n'
+        f'    print(f"{{name:16}} epsilon {{epsilon:<7.4g}} {found}")\n'
     )
 
 
@@ -100,7 +111,7 @@ def _along(choice: Choice) -> str:
         + indented
         + f"    for method in [\n{methods}    ]:\n        pruned, report = prune(\n"
         + f"            bundle.model, inputs, method, layers,\n            {arguments}\n        )\n"
-        + '        found = f"zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}"\n'
+        + f'        found = f"{{report.sparsity:6.1%}} zeros, {worth(choice.model, "6")}"\n'
         + '        print(f"{report.method:16} {value!r:>8} {found}")\n'
     )
 
@@ -143,7 +154,7 @@ def at_epsilon(choice: Choice) -> str:
         f"        bundle.model, inputs, method, layers,\n"
         f"        {options(choice, 'validation')}\n"
         "    )\n"
-        '    print(f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right")\n'
+        f'    print(f"{{report.method}}: {{report.sparsity:.1%}} zeros, {worth(choice.model)}")\n'
         "    for layer in report.layers:\n"
         '        used = f"discrepancy {layer.held:.3f} of {layer.epsilon:.3f}"\n'
         '        print(f"  {layer.name}: {layer.sparsity:.1%} zeros, {used}")\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pages.snippets import cascade_source, imports, method_source, setup
+from pages.snippets import cascade_source, imports, labelled, method_source, setup, worth
 from pages.state import Choice, Goal
 
 
@@ -34,8 +34,9 @@ def _allocated(choice: Choice) -> str:
 
 def decided(choice: Choice) -> str:
     """What came out, and why."""
+    before = "{report.accuracy_before:.1%} right before, " if labelled(choice.model) else ""
     return _allocated(choice) + (
-        'print(f"{report.accuracy_before:.1%} right before, {report.accuracy:.1%} after")\n'
+        f'print(f"{before}{worth(choice.model)} after")\n'
         "for sentence in report.allocation.sentences:\n"
         "    print(sentence)\n"
     )
@@ -69,5 +70,5 @@ def alone(choice: Choice) -> str:
         f"    bundle.model, inputs, {method_source(choice, name)}, layers=layers, test=bundle.validation,\n"
         f"    max_patches={choice.patches}, seed={choice.seed},\n"
         "):\n"
-        '    print(f"{layer} alone at {asked:.0%} zeros: {report.accuracy:.1%} right")\n'
+        f'    print(f"{{layer}} alone at {{asked:.0%}} zeros: {worth(choice.model)}")\n'
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nettrim_core.cascade import Cascade
 from nettrim_core.methods import METHODS
 from pages.candidates import Candidate
-from pages.snippets import imports, loading, method_source, options
+from pages.snippets import imports, labelled, loading, method_source, options, worth
 from pages.state import Choice
 
 
@@ -36,27 +36,40 @@ def _call(candidate: Candidate) -> str:
 
 def table(candidates: Sequence[Candidate]) -> str:
     """The figures side by side."""
+    judged = _judged(candidates)
     return (
         _pruned(candidates)
         + "for name, (bundle, pruned, report) in candidates.items():\n"
-        + "    low, high = report.accuracy_interval\n"
+        + "    low, high = report.accuracy_interval\n" * judged
         + "    left = sum(layer.weights - layer.weight_zeros for layer in report.layers)\n"
         + "    size = sum(layer.weights for layer in report.layers) / 8 + 4 * left  # bytes\n"
         + "    certified = report.converged and all(layer.gap is not None for layer in report.layers)\n"
-        + '    right = f"{report.accuracy:.1%} right ({low:.1%} to {high:.1%})"\n'
-        + '    print(f"{name}: {report.sparsity:.1%} zeros, {right}, {size / 1e3:,.1f} kB, certified {certified}")\n'
+        + f'    worth = f"{_worth(candidates)}{" ({low:.1%} to {high:.1%})" * judged}"\n'
+        + '    print(f"{name}: {report.sparsity:.1%} zeros, {worth}, {size / 1e3:,.1f} kB, certified {certified}")\n'
     )
+
+
+def _judged(candidates: Sequence[Candidate]) -> bool:
+    """Have all of them labels?"""
+    return all(labelled(candidate.choice.model) for candidate in candidates)
+
+
+def _worth(candidates: Sequence[Candidate]) -> str:
+    """As :func:`pages.snippets.worth` has it, for all of them alike."""
+    return worth(min((candidate.choice.model for candidate in candidates), key=labelled))
 
 
 def changes(candidates: Sequence[Candidate]) -> str:
     """Which test samples are answered in another way."""
+    true = "class {bundle.test[1][row]}, " if _judged(candidates) else ""
+    chance = ", p = {changes.p_value:.2g}" if _judged(candidates) else ""
     return (
         _pruned(candidates, "evaluate")
         + "for name, (bundle, pruned, report) in candidates.items():\n"
         + "    changes = evaluate(pruned, bundle.test, bundle.model, noise=()).changes\n"
-        + '    print(f"{name}: {changes.counts}, p = {changes.p_value:.2g}")\n'
+        + f'    print(f"{{name}}: {{changes.counts}}{chance}")\n'
         + "    for row, old, new in zip(changes.indices, changes.old, changes.new):\n"
-        + '        print(f"  test sample {row}: class {bundle.test[1][row]}, was {old}, is {new}")\n'
+        + f'        print(f"  test sample {{row}}: {true}was {{old}}, is {{new}}")\n'
     )
 
 
@@ -75,27 +88,34 @@ def classes(candidates: Sequence[Candidate]) -> str:
 
 
 def noise(candidates: Sequence[Candidate], step: int) -> str:
-    """Accuracy under noise. step: every so many test rows are used."""
+    """Accuracy under noise; without labels, answers as the dense network's without noise. step: every so many test rows
+    are used."""
+    judged = _judged(candidates)
+    right = "right" if judged else "as the dense network without noise"
     return (
         _pruned(candidates, "evaluate")
         + "for name, (bundle, pruned, report) in candidates.items():\n"
-        + f"    inputs, labels = (part[::{step}] for part in bundle.test)\n"
-        + "    found = evaluate(pruned, (inputs, labels), bundle.model)\n"
+        + f"    rows = bundle.test[0][::{step}], {f'bundle.test[1][::{step}]' if judged else 'None'}\n"
+        + "    found = evaluate(pruned, rows, bundle.model)\n"
         + "    for (norm, right), (_, before) in zip(found.noise, found.noise_dense):\n"
-        + '        print(f"{name}: noise {norm:g}: {right.value:.1%} right, dense {before.value:.1%}")\n'
+        + f'        print(f"{{name}}: noise {{norm:g}}: {{right.value:.1%}} {right}, dense {{before.value:.1%}}")\n'
     )
 
 
 def pareto(candidates: Sequence[Candidate]) -> str:
-    """The candidates that no other one beats, in zeros and accuracy."""
+    """The candidates that no other one beats, in zeros and accuracy; without labels, in zeros and how far the outputs
+    moved."""
+    good, said = "report.accuracy", "{right:.1%} right"
+    if not _judged(candidates):
+        good, said = "-report.output_error", "outputs moved {-right:.3g}"
     return (
         _pruned(candidates)
-        + "figures = {name: (report.sparsity, report.accuracy) for name, (_, _, report) in candidates.items()}\n"
+        + f"figures = {{name: (report.sparsity, {good}) for name, (_, _, report) in candidates.items()}}\n"
         + "for name, (zeros, right) in figures.items():\n"
         + "    beaten = any(\n"
         + "        a >= zeros and b >= right and (a, b) != (zeros, right) for a, b in figures.values()\n"
         + "    )\n"
-        + "    print(f\"{name}: {zeros:.1%} zeros, {right:.1%} right{', beaten' * beaten}\")\n"
+        + f"    print(f\"{{name}}: {{zeros:.1%}} zeros, {said}{{', beaten' * beaten}}\")\n"
     )
 
 
@@ -112,9 +132,9 @@ def seeds(choice: Choice, seeds: Sequence[int]) -> str:
         + f"        bundle.model, bundle.calibration, method, {list(seeds)!r}, {choice.n}, layers=layers,\n"
         + f"        {arguments}\n    )\n"
         + "    reports = [report for seed, report in runs]\n"
-        + "    zeros = spread(report.sparsity for report in reports)\n"
-        + "    right = spread(report.accuracy for report in reports)\n"
-        + '    for what, found in (("zeros", zeros), ("right", right)):\n'
+        + '    figures = {"zeros": spread(report.sparsity for report in reports)}\n'
+        + '    figures["right"] = spread(report.accuracy for report in reports)\n' * labelled(choice.model)
+        + "    for what, found in figures.items():\n"
         + '        interval = f"{found.low:.2%} to {found.high:.2%}"\n'
         + '        print(f"{reports[0].method}: {found.mean:.2%} {what}, 95 % interval of the mean {interval}")\n'
     )

@@ -272,7 +272,7 @@ def test_jupyter_runs_the_page_and_prints_what_prune_gives(tmp_path: Path, monke
         seed=choice.seed, max_patches=choice.patches,
     )  # fmt: skip
     assert f"{report.method}: {report.sparsity:.1%} zeros, {report.accuracy:.1%} right" in at_epsilon
-    point = f"epsilon {choice.eps:<7.4g} zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}"
+    point = f"epsilon {choice.eps:<7.4g} {report.sparsity:6.1%} zeros, {report.accuracy:6.1%} right"
     assert point in swept
     used = pruned.state_dict()["fc3.weight"].ne(0).any(0)
     assert sight == f"{int(used.sum())} of {len(used)} inputs are still used\n"

@@ -281,7 +281,7 @@ def test_the_snippets_run_and_agree(bench: Workbench, settings: dict[str, Any]) 
     report = Report.from_dict(list(TASKS["budget"]({**budgets._request(choice), "offers": {}}, bench))[-1]["report"])
     assert report.allocation is not None
     out = printed(snippets_budget.decided(choice))
-    assert out.splitlines()[0] == f"{report.accuracy_before:.1%} right before, {report.accuracy:.1%} after"
+    assert out.splitlines()[0] == f"{report.accuracy_before:.1%} right before, {report.accuracy:.1%} right after"
     assert out.splitlines()[1:] == report.allocation.sentences
     out = printed(snippets_budget.shares(choice))
     assert out.count("weights and biases") == 3

@@ -6,16 +6,21 @@ import contextlib
 import dataclasses
 import io
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
 import nettrim_core
-from nettrim_core import EPSILONS, METHODS, load_bundle, prune
+from nettrim_core import EPSILONS, LOBS, METHODS, Data, load_bundle, prune, save_bundle
 from nettrim_core.plan import coarse_to_fine
 from nettrim_core.tasks.sweeps import solve
-from pages import snippets
+from pages import snippets, snippets_budget, snippets_compare, store
+from pages.candidates import candidates_of
 from pages.curves import grid_of, stops_of
 from pages.state import Choice
+from tests.conftest import small_mlp
 
 SPIRAL = {"cascade.gamma": 1.5, "nettrim.tol": 1e-2}
 PATTERN = {"cascade.dense": False, "wanda.pattern": "2:4"}
@@ -53,7 +58,7 @@ def test_the_curves_snippet_prints_the_points_of_the_page(choice: Choice) -> Non
         if not p.report.rough
     }
     lines = printed(snippets.curves(choice)).splitlines()
-    found = {tuple(re.findall(r"(\S+)\s+epsilon (\S+)\s+zeros\s+(\S+) right\s+(\S+)", line)[0]) for line in lines}
+    found = {tuple(re.findall(r"(\S+)\s+epsilon (\S+)\s+(\S+) zeros,\s+(\S+) right", line)[0]) for line in lines}
     assert found == shown
     assert len(lines) == len(stops) * len(choice.methods)
 
@@ -108,8 +113,8 @@ def test_another_number_on_the_knob_is_in_the_code(choice: Choice) -> None:
                 bundle.model, bundle.calibration_sample(plan.samples), stop.choice.solving(name), plan.layers,
                 plan.cascade or False, bundle.validation, max_patches=plan.patches, scale=dict(plan.scale),
             )  # fmt: skip
-            assert f"zeros {report.sparsity:6.1%} right {report.accuracy:6.1%}" in line
-    assert len({line.split("zeros")[1] for line in lines}) > 1  # the number matters
+            assert f"{report.sparsity:6.1%} zeros, {report.accuracy:6.1%} right" in line
+    assert len({line.split(" ", 2)[2] for line in lines}) > 1  # the number matters
 
 
 def test_the_grid_is_every_pair_and_the_mask_is_the_pages() -> None:
@@ -121,3 +126,43 @@ def test_the_grid_is_every_pair_and_the_mask_is_the_pages() -> None:
     pruned, _ = prune(bundle.model, bundle.calibration_sample(50), choice.solving("magnitude"), ["fc3"])
     kept = int((pruned.get_parameter("fc3.weight") != 0).sum())
     assert printed(snippets.mask(choice)) == f"magnitude keeps {kept} of 500 weights\n"
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Choice]:
+    """A network that was brought with data without labels, and its bundle where Python is started."""
+    name, model, inputs = "own-0123456789abcdef", small_mlp(), torch.randn(90, 10)
+    data = Data.of(inputs)
+    save_bundle(tmp_path / name, model, train=data.train, validation=data.validation, test=data.test)
+    store.keep(name, load_bundle(tmp_path / name), "a visit")
+    monkeypatch.chdir(tmp_path)
+    yield Choice(name, ("fc1", "fc2"), 0.3, ("lobs", "magnitude"), n=40)
+    store.let_go(name, "a visit")
+
+
+def test_without_labels_every_snippet_tells_how_far_the_outputs_moved(mine: Choice) -> None:
+    bundle = store.bundle_of(mine.model)
+    _, report = prune(
+        bundle.model, bundle.calibration_sample(40), LOBS(epsilon=0.3), mine.layers, test=bundle.validation,
+        max_patches=mine.patches,
+    )  # fmt: skip
+    found = f"{report.sparsity:.1%} zeros, outputs moved {report.output_error:.3g}"
+    assert f"lobs: {found}" in printed(snippets.at_epsilon(mine))
+    assert printed(snippets.curves(mine)).count("outputs moved") == (1 + len(EPSILONS)) * 2
+    along = dataclasses.replace(mine, methods=("lobs",), knob="lobs.sweeps")
+    assert printed(snippets.curves(along)).count("outputs moved") == len(stops_of(along, 40))
+    for source in (
+        snippets.mask(mine),
+        snippets.sight(mine),
+        snippets_budget.shares(mine),
+        snippets_budget.bounds(mine),
+    ):
+        assert printed(source)
+    assert "after" in printed(snippets_budget.decided(mine))
+    assert "outputs moved" in printed(snippets_budget.alone(mine))
+    candidates = candidates_of([("now", mine)])
+    for source in (snippets_compare.table(candidates), snippets_compare.pareto(candidates)):
+        assert found in printed(source)
+    assert "p = " not in printed(snippets_compare.changes(candidates))
+    assert printed(snippets_compare.noise(candidates, 1)).count("as the dense network without noise") > 4
+    assert printed(snippets_compare.seeds(mine, range(2))).count("zeros") == 2
