@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,3 +75,17 @@ def settled(page: Page) -> Page:
         quiet = 0 if running or page.get_by_role("button", name="Cancel").count() else quiet + 1
         page.wait_for_timeout(400)
     return page
+
+
+def in_both_schemes(page: Page) -> list[tuple[str, ...]]:
+    """What axe finds serious or critical, on light ground and on dark."""
+    page.add_style_tag(content="* { transition: none !important; animation: none !important; }")  # no half-way colours
+    barriers = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        expect(page.get_by_test_id("stApp")).to_have_css("color-scheme", scheme)
+        for found in Axe().run(settled(page)).response["violations"]:
+            if found["impact"] in ("serious", "critical"):
+                node = found["nodes"][0]
+                barriers.append((scheme, found["id"], node["html"][:200], node["failureSummary"]))
+    return barriers

@@ -3,6 +3,7 @@
 # ruff: noqa: E402 (threads and cores are set before anything uses them)
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 
@@ -15,7 +16,7 @@ if PROCESS and hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {cores[int(PROCESS) % len(cores)]})
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import streamlit as st
@@ -24,7 +25,8 @@ from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
 from nettrim_core import LayerProblem
-from pages import store
+from nettrim_core.jobs import Job, Pool
+from pages import store, work
 from tests.browsing import ROOT, browser, page, server  # noqa: F401  (fixtures)
 
 torch.set_num_threads(THREADS)
@@ -69,10 +71,42 @@ def small_cnn(seed: int = 0) -> nn.Sequential:
     )
 
 
+class Lasting(Pool):
+    """A pool whose worker serves test after test: to start one takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> Job:
+        self.jobs.append(job)
+        return super().submit(job)
+
+    def forget(self) -> None:
+        """Leave nothing of a test to the next one."""
+        for job in self.jobs:
+            job.cancel()
+        super().submit(Job({"task": "forget"}, 1, lambda _: None))
+        self.jobs = []
+
+
+@pytest.fixture(scope="session")
+def lasting() -> Iterator[Callable[[], Lasting]]:
+    """The pool, which is made when it is first asked for."""
+    made = functools.cache(Lasting)
+    yield made
+    if made.cache_info().currsize:
+        made().close()
+
+
 @pytest.fixture(autouse=True)
-def fresh_points() -> None:
+def fresh_points(lasting: Callable[[], Lasting], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No point that another test has solved."""
     store.points.cache_clear()
+    monkeypatch.setattr(work, "pool", lasting)
+    yield
+    if lasting.cache_info().currsize:  # type: ignore[attr-defined]
+        lasting().forget()
 
 
 @pytest.fixture
