@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import zipfile
 from collections.abc import Mapping
@@ -12,13 +11,8 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP can tell: no time of da
 
 def zipped(files: Mapping[str, bytes]) -> bytes:
     """A ZIP of files by name."""
-    return _zipped(tuple(files.items()))
-
-
-@functools.lru_cache(2)
-def _zipped(files: tuple[tuple[str, bytes], ...]) -> bytes:
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w") as archive:
-        for name, data in files:
+        for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), data, zipfile.ZIP_DEFLATED)
     return held.getvalue()

@@ -13,13 +13,14 @@ import streamlit as st
 from nettrim_core import layer_list
 from nettrim_core.data import DataOptions
 from nettrim_core.intake import zipped
-from pages import brought, forms, frame, session
+from pages import brought, forms, frame, runs, session, work
 from pages import words_bring as said
 from pages.thumbnails import thumbnail
 
 HERE = Path(__file__).resolve().parent
 PARTS = {"network": list(said.NETWORK_KINDS), "data": None, "labels": None}  # of data the content says what it is
 LONGEST = 60  # characters of a name
+LONGEST_LIST = 20_000  # characters of a list of layers
 ACROSS = 3  # options beside each other
 state = st.session_state
 
@@ -29,6 +30,7 @@ def main() -> None:
         st.switch_page(st.Page(HERE / "explore.py", default=True))
     frame.top("Bring your own", said.INTRO, controlled=False)
     room = brought.room()
+    read_form()
     room.door.open()  # it takes seconds to come up, in which a file is picked
     found, trouble = looked()
     with st.container(key="network"):
@@ -70,6 +72,23 @@ def options() -> DataOptions:
     return state.setdefault("bring_options", DataOptions())
 
 
+def read_form() -> None:
+    """Take the options from all of the form that is shown, or say what is wrong in it. They begin anew where the file
+    is of another kind than the one that they were made for."""
+    state["bring_options_refused"] = ""
+    if not name_of("data"):
+        return
+    kind = said.kind_of(name_of("data"))
+    if state.setdefault("bring_options_for", kind) != kind:
+        brought.room().take_away("labels")
+        state["bring_options_for"], state["bring_options"] = kind, DataOptions()
+        forms.forget(DataOptions, "bring")
+    try:
+        state["bring_options"] = dataclasses.replace(options(), **forms.read(DataOptions, "bring"))
+    except ValueError as error:
+        state["bring_options_refused"] = str(error).removeprefix("DataOptions.")
+
+
 def uploader(part: str, label: str, help: str) -> None:
     """Where a file is dropped; empty again once it is kept, so that the same one can be given again."""
     most = brought.room().door.limits.mb
@@ -89,19 +108,13 @@ def received(part: str, key: str) -> None:
 
 
 def keep(part: str, name: str, data: bytes) -> None:
-    room = brought.room()
-    before = room.files.get(part, "")
     try:
-        room.put(part, name, data)
+        brought.room().put(part, name, data)
     except ValueError as error:
         state[f"bring_refused_{part}"] = str(error)
         return
     if part == "network":
         state.pop("bring_title", None)
-    if part == "data" and said.kind_of(name) != said.kind_of(before):
-        room.take_away("labels")
-        state["bring_options"] = DataOptions()
-        forms.forget(DataOptions, "bring")
 
 
 def name_of(part: str) -> str:
@@ -159,8 +172,8 @@ def list_layers() -> None:
     state["w_bring_layers"] = state.get("bring_layers", "")
     left, right = st.columns(2)
     left.text_area(
-        "Layers, one a line", key="w_bring_layers", height=240, on_change=wrote_layers, help=said.LAYERS_HELP,
-        placeholder=said.LAYERS_EXAMPLE,
+        "Layers, one a line", key="w_bring_layers", height=240, max_chars=LONGEST_LIST, on_change=wrote_layers,
+        help=said.LAYERS_HELP, placeholder=said.LAYERS_EXAMPLE,
     )  # fmt: skip
     if state["w_bring_layers"].strip():
         right.html(said.listing(layer_list(state["w_bring_layers"])))
@@ -228,18 +241,9 @@ def form(kind: str) -> None:
     for start in range(0, len(names), ACROSS):
         for place, name in zip(st.columns(ACROSS, vertical_alignment="bottom"), names[start:], strict=False):
             label, _, empty = said.OPTIONS[name]
-            forms.widget(place, fields[name], getattr(options(), name), label, "bring", changed, empty)
+            forms.widget(place, fields[name], getattr(options(), name), label, "bring", empty)
     if sentence := state.get("bring_options_refused"):
         st.error(plain(sentence))
-
-
-def changed(name: str, read: Any) -> None:
-    """An option was changed. read: gives its value, or raises ValueError."""
-    state["bring_options_refused"] = ""
-    try:
-        state["bring_options"] = dataclasses.replace(options(), **{name: read()})
-    except ValueError as error:
-        state["bring_options_refused"] = str(error).removeprefix("DataOptions.")
 
 
 def preview(data: dict[str, Any], name: str) -> None:
@@ -265,8 +269,9 @@ def show_use(found: dict[str, Any]) -> None:
     if fit is not None:
         show = st.success if fit["better"] else st.info if fit["takes"] and fit["better"] is None else st.warning
         show(plain(fit["sentence"]))
-    ready = fit is not None and fit["takes"] and "refused" not in found["network"]
-    if ready:
+    takes = fit is not None and fit["takes"] and "refused" not in found["network"]
+    ready = takes and not state["bring_options_refused"]
+    if takes:
         if "bring_title" not in state:
             state["bring_title"] = title_of(found["network"]["title"] or suggested())
         st.text_input(
@@ -274,8 +279,7 @@ def show_use(found: dict[str, Any]) -> None:
         )
     st.button(
         "Use it", key="bring_use", type="primary", disabled=not ready, on_click=take, width=240,
-        help="Make it the network of every page, and go to Explore." if ready else "Give a network and data that it "
-        "takes, first.",
+        help=said.USE if ready else said.CORRECT if takes else said.NOT_YET,
     )  # fmt: skip
     if sentence := state.get("bring_refused_use"):
         st.error(plain(sentence))
@@ -313,6 +317,9 @@ def title_of(text: str) -> str:
 
 def take() -> None:
     state["bring_refused_use"] = ""
+    read_form()  # what was typed last comes together with the click
+    if state["bring_options_refused"]:
+        return
     try:
         model = brought.room().take(title_of(state["bring_title"]), options().to_dict(), listed())
     except ValueError as error:
@@ -327,6 +334,8 @@ def use(model: str) -> None:
 
 
 def remove(model: str) -> None:
+    work.visit().forget(model)
+    runs.runs().forget(model)
     brought.room().remove(model)
 
 

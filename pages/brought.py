@@ -70,10 +70,10 @@ def folders(request: str) -> dict[str, str]:
 
 
 def at_end(model: str, about: str, act: Callable[[], object]) -> None:
-    """Have this done when the visitor who brought the network is gone, once for what it is about; nothing for a
-    sample."""
+    """Have this done when the network is taken away or the visitor who brought it is gone, once for what it is about;
+    nothing for a sample."""
     if is_own(model):
-        room().at_end[about] = act
+        room().at_end.setdefault(model, {})[about] = act
 
 
 def is_own(model: str) -> bool:

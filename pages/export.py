@@ -96,7 +96,7 @@ def show_files(choice: Choice, recipe: Recipe) -> None:
     request = {"task": "files", "recipe": recipe.to_dict(), "formats": names, "batch": batch}
     errand = work.asked(request)
     if errand is not None and errand.done:
-        show_answers(errand.answers, choice)
+        show_answers(errand, choice)
     elif errand is None:
         st.button("Prepare the files", key="prepare", type="primary", on_click=prepare, args=(request, reports),
                   help="Solve, judge on the test samples, write, and load again.")  # fmt: skip
@@ -125,13 +125,13 @@ def curves_of(choice: Choice) -> list[Report]:
     return [point.report for points in found.values() for point in points if point is not None]
 
 
-def show_answers(answers: Sequence[Mapping[str, Any]], choice: Choice) -> None:
-    outcome, *written, last = answers
+def show_answers(errand: work.Errand, choice: Choice) -> None:
+    outcome, *written, last = errand.answers
     report, recipe = Report.from_dict(outcome["report"]), Recipe.from_dict(outcome["recipe"])
     files = {entry["format"]: base64.b64decode(entry["data"]) for entry in written if "data" in entry}
     stem = f"{choice.model}-{choice.lens[1]}-{choice.of('export').how}"
     if len(files) > 1:
-        packed = zipped({FORMATS[name].file: data for name, data in files.items()})
+        packed = errand.once("zip", lambda: zipped({FORMATS[name].file: data for name, data in files.items()}))
         st.download_button(
             f"All {len(files)} files ({file_size(len(packed))} as a ZIP)", packed, f"{stem}.zip", "application/zip",
             on_click="ignore", type="primary", key="all_files",

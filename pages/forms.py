@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
 
-Changed = Callable[[str, Callable[[], Any]], None]
 
-
-def widget(
-    place: Any, f: dataclasses.Field[Any], value: Any, label: str, owner: str, changed: Changed, empty: str = ""
-) -> None:
-    """A switch, a list, a number or a text. changed: gets the field's name, and what reads the widget. empty: what an
-    empty text means."""
+def widget(place: Any, f: dataclasses.Field[Any], value: Any, label: str, owner: str, empty: str = "") -> None:
+    """A switch, a list, a number or a text, for :func:`read`. empty: what an empty text means."""
     key, state = f"w_{owner}_{f.name}", st.session_state
     told = f.metadata.get("help") or f.metadata["says"]
-    shared = {"key": key, "help": told[:1].upper() + told[1:] + ".", "on_change": changed}
-    shared["args"] = (f.name, lambda: _read(f, state[key]))
+    shared = {"key": key, "help": told[:1].upper() + told[1:] + "."}
     if isinstance(f.default, str | tuple) and not f.metadata.get("options"):
         value = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     # set in every run: a browser that missed the run in which a number began would send back the lowest that it can be
@@ -35,6 +28,13 @@ def widget(
         place.number_input(label, low, high, step=step, format=shape, **shared)
     else:
         place.text_input(label, max_chars=200, placeholder=empty, **shared)
+
+
+def read(kind: Any, owner: str) -> dict[str, Any]:
+    """What the widgets that are shown say, by the names of their fields. Raises ValueError for a text that is none of
+    its field."""
+    keys = {f: f"w_{owner}_{f.name}" for f in dataclasses.fields(kind)}
+    return {f.name: _read(f, st.session_state[key]) for f, key in keys.items() if key in st.session_state}
 
 
 def forget(kind: Any, owner: str) -> None:

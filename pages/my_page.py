@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -201,7 +200,7 @@ def keeping(own: Own) -> None:
     """Save as a file, open one."""
     if own.entries:
         try:
-            data = file_of(own.cells, own.title)
+            data = file_of(own)
         except ValueError as error:
             st.warning(f"The page cannot be saved. {error}")
         else:
@@ -218,9 +217,12 @@ def keeping(own: Own) -> None:
     )  # fmt: skip
 
 
-@functools.lru_cache(8)
-def file_of(cells: tuple[Cell, ...], name: str) -> bytes:
-    return notebook.write(cells, name)
+def file_of(own: Own) -> bytes:
+    """The page as a file, written when it has changed."""
+    now = own.cells, own.title
+    if "own_written" not in state or state["own_written"][0] != now:
+        state["own_written"] = now, notebook.write(*now)
+    return state["own_written"][1]
 
 
 def open_file(key: str) -> None:

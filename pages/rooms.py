@@ -34,13 +34,14 @@ KEPT = 20  # answers to what was looked at
 
 @dataclass(eq=False)
 class Room:
-    """One visitor's files and networks. networks: id -> title. at_end: what is done when the visitor is gone, by what
-    it is about. make: makes the folder, once there is something to put into it."""
+    """One visitor's files and networks. networks: id -> title. at_end: what is done when one of them is taken away, or
+    the visitor is gone, by the network and what it is about. make: makes the folder, once there is something to put
+    into it."""
 
     make: Callable[[], Path]
     door: Door
     networks: dict[str, str] = field(default_factory=dict)
-    at_end: dict[str, Callable[[], object]] = field(default_factory=dict)
+    at_end: dict[str, dict[str, Callable[[], object]]] = field(default_factory=dict)
     guests: int = 0
     _files: dict[str, str] = field(default_factory=dict)
     _looks: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -120,11 +121,13 @@ class Room:
         return name
 
     def remove(self, name: str) -> None:
-        """Take one of the networks away."""
+        """Take one of the networks away, and what was found out about it."""
         with self._lock:
             self.networks.pop(name, None)
             store.let_go(name, self)
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        for act in self.at_end.pop(name, {}).values():
+            act()
 
     def example(self) -> list[tuple[str, bytes]]:
         """Two files to try this with, a network and its data."""
@@ -136,10 +139,8 @@ class Room:
 
     def clear(self) -> None:
         """Leave nothing."""
-        for name in list(self.networks):
+        for name in [*self.networks, *self.at_end]:
             self.remove(name)
-        for act in self.at_end.values():
-            act()
         if "folder" in vars(self):
             shutil.rmtree(self.folder, ignore_errors=True)
 

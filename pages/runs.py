@@ -78,6 +78,11 @@ class Runs:
             self.held.popitem(last=False)
         return self.held[key]
 
+    def forget(self, model: str) -> None:
+        """Drop those of a network that was brought, whose id its requests name."""
+        for key in [key for key in self.held if model in key]:
+            del self.held[key]
+
 
 def runs() -> Runs:
     return st.session_state.setdefault("runs", Runs())

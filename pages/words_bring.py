@@ -39,6 +39,9 @@ GONE = (
     "They are deleted from the server a minute or two after you leave. **Save this bundle** gives network and data as "
     "one ZIP, to bring here again or to load in Python."
 )
+USE = "Make it the network of every page, and go to Explore."
+CORRECT = "Correct how the data is read, first."
+NOT_YET = "Give a network and data that it takes, first."
 
 TWO_FILES = ("idx", "npy")  # kinds whose labels are in a file of their own
 TABLES = ("csv", "parquet")
@@ -49,7 +52,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "mean": ("Then subtract (mean)", (), "nothing"),
     "std": ("Then divide by (std)", (), "nothing"),
     "shape": ("Shape of a sample", (), "as stored"),
-    "channels": ("Channels are stored", ("npz", "npy", "idx"), ""),
+    "channels": ("Channels are stored", (*TABLES, "npz", "npy", "idx"), ""),
     "colour": ("Colour of images", ("images",), ""),
     "size": ("Size of images", ("images",), "as they are"),
     "labelled": ("Read labels", (), ""),

@@ -25,14 +25,21 @@ def pool() -> Pool:
 
 @dataclass(frozen=True, eq=False)
 class Errand:
-    """A job and the answers that have come."""
+    """A job and the answers that have come. made: what was made of them, which goes with them."""
 
     job: Job
     answers: list[dict[str, Any]]
+    made: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
         return self.job.status is Status.DONE
+
+    def once(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """What is made of the answers, which are all there, under this name: made once."""
+        if name not in self.made:
+            self.made[name] = make()
+        return self.made[name]
 
 
 @dataclass
@@ -76,6 +83,13 @@ class Visit:
         """Stop by hand."""
         self.stopped.add(self.key)
         self.stop()
+
+    def forget(self, model: str) -> None:
+        """Stop and drop all errands about a network that was brought."""
+        for key, errand in list(self.errands.items()):
+            if model in errand.job.request.get("folders", {}):
+                errand.job.cancel()
+                del self.errands[key]
 
     def wants(self, key: str) -> bool:
         """Is this to be started by itself: not under way, not stopped by hand, not failed?"""

@@ -312,6 +312,7 @@ HOSTILE: dict[str, Bad] = {
     "unknown type": Bad("a.idx", content(b"\0\0\x01\x03" + b"\0" * 50), "magic"),
     "truncated header": Bad(IMAGES, content(b"\0\0\x08\x03\0\0"), "truncated"),
     "absurd IDX shape": Bad(IMAGES, content(b"\0\0\x08\x03" + b"\xff" * 12 + b"\0" * 99), "shape"),
+    "channels last of grey IDX": Bad(IMAGES, content(idx(PIXELS)), "grey", DataOptions(channels="last")),
     "truncated IDX": Bad(IMAGES, content(idx(PIXELS)[:-3]), "truncated"),
     "IDX without values": Bad(IMAGES, content(idx(PIXELS[:0])), "no values"),
     "too few IDX labels": Bad(IMAGES, mnist(idx(PIXELS), idx(Y[:9].astype(np.uint8))), "labels"),

@@ -26,7 +26,7 @@ from nettrim_core import Data, DataOptions, Reading, fits, load_bundle, load_dat
 from nettrim_core.bundle import SAMPLE_MODELS
 from nettrim_core.data import KINDS
 from tests.conftest import small_cnn
-from tests.hostile_data import idx, picture, zipped
+from tests.hostile_data import idx, npy, picture, zipped
 
 DIGITS = load_digits()
 PIXELS = DIGITS.images.astype(np.uint8)  # (1797, 8, 8), 0 to 16
@@ -182,6 +182,19 @@ def test_idx_of_every_type(tmp_path: Path, code: int) -> None:
     assert whole(load_data(tmp_path / "a.idx"), values.astype(float))
 
 
+@pytest.mark.parametrize("write", [write_npz, write_csv, write_csv_gz, write_parquet, write_zip])
+def test_endings_may_be_in_capitals(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    path = write(tmp_path)
+    data = load_data(path, FLAT)
+    assert same(load_data(path.rename(path.with_name(path.name.upper())), FLAT), data)
+
+
+def test_names_in_an_archive_may_be_in_capitals(tmp_path: Path) -> None:
+    members = {"X.NPY": npy(KNOWN), "y.npy": npy(CLASSES)}
+    (tmp_path / "a.zip").write_bytes(zipped(members))
+    assert same(load_data(tmp_path / "a.zip"), Data.of(KNOWN, CLASSES))
+
+
 def test_labels_in_a_second_file(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", KNOWN)
     np.save(tmp_path / "y.npy", CLASSES)
@@ -248,11 +261,13 @@ def test_splits_that_a_file_gives_are_kept(tmp_path: Path, form: str) -> None:
         assert torch.equal(part[0], torch.from_numpy(KNOWN[rows]).float())
         assert part[1] is not None
         assert part[1].tolist() == CLASSES[rows].tolist()
+    assert any("itself says which rows are for validation and test:" in remark for remark in preview(data).remarks)
     without = {key: a for key, a in arrays.items() if "val" not in key}
     np.savez(tmp_path / "a.npz", **without)
     data = load_data(tmp_path / "a.npz", DataOptions(validation=0.25, test=0.5))
     assert torch.equal(data.test[0], torch.from_numpy(KNOWN[15:]).float())
     assert (len(data.train[0]), len(data.validation[0])) == (6, 6)  # a quarter to a quarter
+    assert any("itself says which rows are for test:" in remark for remark in preview(data).remarks)
     assert whole(data, np.concatenate([KNOWN[:12], KNOWN[15:]]))
 
 
@@ -410,8 +425,21 @@ def test_channels_and_shape() -> None:
     last = np.moveaxis(rows_of_images(), 1, -1)
     assert same(Data.of(last, None, DataOptions(channels="last")), Data.of(rows_of_images()))
     assert Data.of(PIXELS, LABELS, DataOptions(shape=(1, 8, 8))).calibration.shape[1:] == (1, 8, 8)
-    both = Data.of(last, None, DataOptions(channels="last", shape=(60,)))
-    assert torch.equal(both.calibration, Data.of(rows_of_images()).calibration.flatten(1))
+    flat = DataOptions(channels="last", shape=last.shape[1:])
+    assert same(Data.of(last.reshape(len(last), -1), None, flat), Data.of(rows_of_images()))
+    assert same(Data.of(last, None, flat), Data.of(rows_of_images()))
+    with pytest.raises(ValueError, match=r"not end in the 3 channels of samples that are stored as .*; give shape"):
+        Data.of(last, None, DataOptions(channels="last", shape=rows_of_images().shape[1:]))
+
+
+def test_grey_images_have_no_channels_that_are_last(tmp_path: Path) -> None:
+    (tmp_path / "a.idx").write_bytes(idx(PIXELS))
+    with pytest.raises(ValueError, match=r"^a\.idx: its images of \(8, 8\) are grey .*; set channels to first\.$"):
+        load_data(tmp_path / "a.idx", DataOptions(channels="last"))
+    said = load_data(tmp_path / "a.idx", DataOptions(channels="last", shape=(8, 8, 1)))
+    assert same(said, Data.of(PIXELS[:, None]))
+    other = preview(Data.of(PIXELS[:, :, :7], LABELS, DataOptions(channels="last")))  # which may be a series
+    assert any("8 places of 7 channels: if they are grey" in remark for remark in other.remarks)
 
 
 def test_tensors_and_lists_from_python() -> None:

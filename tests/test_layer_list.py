@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nettrim_core import layer_list, load_bundle, load_model
 from nettrim_core.architecture import build, describe
-from nettrim_core.models.chain import renamed
+from nettrim_core.models.chain import MOST_PARTS, renamed
 from nettrim_core.models.layer_list import KINDS
 from tests.test_onnx import LeNet, vgg
 
@@ -146,6 +146,11 @@ def test_the_shapes_are_those_that_the_layers_give(sizes: list[int], lines: list
         ("input 9000 9000\nconv 9000 kernel=1 padding=90000", 2, "numbers a sample; at most"),
         ("input 5\nlinear 99999999\nlinear 99999999", 3, "weights so far; at most 1,000,000,000"),
         ("input 5\n" + "relu\n" * 300, 201, "more than 200 lines"),
+        (
+            "input 5\n" + "a." * 1500 + "a: relu\nrelu",
+            2,
+            "'a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.'… has 1,501 parts with dots between them",
+        ),
     ],
 )
 def test_a_wrong_line_says_what_is_wrong(text: str, line: int, says: str) -> None:
@@ -160,6 +165,18 @@ def test_a_wrong_line_says_what_is_wrong(text: str, line: int, says: str) -> Non
     assert listing.problem == f"line {line}: {problems[line]}"
     assert peak < 30e6
     assert all(other.shape is None for other in listing.lines[line:])
+
+
+def test_a_long_text_is_not_looked_at_to_its_end() -> None:
+    listing = layer_list("input 5\nrelu\n" + "# no layer\n" * 1000)
+    assert len(listing.lines) == 201
+    assert listing.problem == "line 201: the text has more than 200 lines"
+
+
+def test_names_have_so_many_parts_and_no_more() -> None:
+    deepest = ".".join("a" * MOST_PARTS)
+    assert layer_list(f"input 5\n{deepest}: relu\nrelu").architecture is not None
+    assert layer_list(f"input 5\n{deepest}.a: relu").problem.startswith("line 2: ")
 
 
 # ---------------------------------------------------------------- names

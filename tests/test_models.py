@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from nettrim_core import METHODS, load_bundle, load_model, prune, save_bundle
 from nettrim_core.architecture import build, describe
+from nettrim_core.formats.quiet import quiet
 from nettrim_core.models.wiring import Wiring
 from nettrim_core.wired import INPUT, Step, Wired
 from tests.conftest import small_cnn, small_mlp
@@ -200,6 +201,25 @@ def test_several_inputs_are_refused(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(Two(), (torch.randn(2, 3), torch.randn(2, 3))), path)
     with pytest.raises(ValueError, match="takes 2 inputs and gives 1 outputs"):
         load_model(path)
+
+
+@pytest.mark.parametrize("ending", ["pt2", "onnx", "safetensors", "pt", "pth"])
+def test_endings_may_be_in_capitals(ending: str, tmp_path: Path) -> None:
+    model, x = small_mlp().eval(), torch.randn(5, 10)
+    path = tmp_path / f"net.{ending}"
+    if ending == "pt2":
+        torch.export.save(torch.export.export(model, (x,)), path)
+    elif ending == "onnx":
+        with quiet():
+            torch.onnx.export(model, (x,), path, dynamo=True)
+    elif ending == "safetensors":
+        save_file(model.state_dict(), path)
+    else:
+        torch.save(model.state_dict(), path)
+    known = load_model(path, architecture=None if ending in ("pt2", "onnx") else describe(model))
+    path = path.rename(path.with_name(path.name.upper()))
+    read = load_model(path, architecture=None if ending in ("pt2", "onnx") else describe(model))
+    assert torch.equal(read(x), known(x))
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "pt"])

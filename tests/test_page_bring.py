@@ -33,7 +33,7 @@ from pages import blobs, brought, rooms, session, snippets, store, words_fine_tu
 from pages.rooms import House, Room, sweep
 from pages.state import DEFAULT_MODEL, Choice, Facts, parse
 from tests.browsing import ROOT
-from tests.hostile_data import npz
+from tests.hostile_data import npy, npz
 from tests.hostile_networks import HOSTILE, bundle, good, net, saved
 
 PAGES = ("explore", "layer", "budget", "compare", "fine_tune", "learn", "my_page", "export", "bring")
@@ -220,9 +220,64 @@ def test_options_are_offered_for_the_kind_of_file_and_followed(app: AppTest) -> 
     app.number_input(key="w_bring_validation").set_value(0.5).run()
     app.number_input(key="w_bring_test").set_value(0.5).run()
     assert "leaves no calibration rows" in errors(app)
-    assert app.session_state["bring_options"].test == 0.2
+    assert app.session_state["bring_options"] == DataOptions(mean=(10.0,), validation=0.5)
+    app.number_input(key="w_bring_test").set_value(0.2).run()
     app.toggle(key="w_bring_labelled").set_value(False).run()
+    assert not app.error
     assert "without labels its accuracy is not known" in text(app).replace("\\", "")
+
+
+def test_the_form_counts_as_it_is_shown_and_an_error_stays_until_it_is_gone(app: AppTest) -> None:
+    opened(app)
+    give(app, 0, "net.pt2", good())
+    give(app, 1, "rows.npz", rows())
+    app.number_input(key="w_bring_validation").set_value(0.9).run()
+    assert "leaves no calibration rows" in errors(app)
+    app.number_input(key="w_bring_test").set_value(0.05).run()
+    assert not app.error
+    assert app.session_state["bring_options"] == DataOptions(validation=0.9, test=0.05)
+    assert "3 for calibration, 54 for validation, 3 for the test" in text(app)
+    app.text_input(key="w_bring_mean").set_value("ten").run()
+    app.number_input(key="w_bring_seed").set_value(3).run()
+    assert "mean = 'ten'" in errors(app).replace("\\", "")
+    assert app.button(key="bring_use").disabled
+    app.text_input(key="w_bring_mean").set_value("10").run()
+    assert not app.error
+    assert app.session_state["bring_options"] == DataOptions(validation=0.9, test=0.05, mean=(10.0,), seed=3)
+    app.text_input(key="w_bring_mean").set_value("eleven")
+    click(app, "bring_use")  # with what was typed before the click
+    assert app.session_state["choice"].model == DEFAULT_MODEL
+    opened(app, "my_page")
+    opened(app)
+    assert not app.error  # the form begins with what is used
+    assert app.text_input(key="w_bring_mean").value == "10.0"
+    assert not app.button(key="bring_use").disabled
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed", "back"])
+def test_options_go_with_the_kind_of_file_that_they_are_for(app: AppTest, how: str) -> None:
+    opened(app)
+    give(app, 0, "net.pt2", good())
+    table = "a,b,c,d,label\n" + "".join(f"{i},1,2,{i % 5},{i % 3}\n" for i in range(60))
+    if how == "back":
+        give(app, 1, "rows.csv", table.encode())
+    give(app, 1, "rows.npy", npy(np.ones((60, 4))))
+    app.selectbox(key="w_bring_channels").set_value("last").run()
+    assert "no axis of channels" in errors(app)
+    app.text_input(key="w_bring_mean").set_value("ten").run()
+    if how == "removed":
+        click(app, "bring_remove_data")
+        assert not app.error
+    if how == "back":
+        click(app, "bring_back_data")
+    else:
+        give(app, 1, "rows.csv", table.encode())
+    assert not app.error
+    assert app.session_state["bring_options"] == DataOptions()
+    assert app.text_input(key="w_bring_mean").value == ""
+    assert app.selectbox(key="w_bring_channels").value == "first"
+    assert "60 samples of 4" in text(app)
+    assert not app.button(key="bring_use").disabled
 
 
 def test_layers_are_listed_where_weights_do_not_say_how_they_are_joined(app: AppTest) -> None:
@@ -243,6 +298,23 @@ def test_layers_are_listed_where_weights_do_not_say_how_they_are_joined(app: App
     click(app, "bring_use")
     made = store.bundle_of(app.session_state["choice"].model)
     assert torch.allclose(made.model(made.test[0]), model.eval()(made.test[0]))
+
+
+def test_a_name_that_is_deep_costs_a_sentence(app: AppTest) -> None:
+    opened(app)
+    give(app, 0, "net.pt", WEIGHTS)
+    app.text_area(key="w_bring_layers").set_value("input 4\n" + "a." * 1500 + "a: relu\nrelu").run()
+    assert not app.exception
+    assert "has 1,501 parts" in "".join(element.proto.body for element in app.get("html"))
+    assert 0 < app.text_area(key="w_bring_layers").proto.max_chars <= 100_000
+
+
+def test_endings_may_be_in_capitals(app: AppTest) -> None:
+    opened(app)
+    give(app, 0, "NET.PT", WEIGHTS)
+    give(app, 1, "ROWS.NPZ", rows())
+    assert "**NET.PT** (state dict): 43 parameters" in text(app)
+    assert not app.button(key="bring_use").disabled
 
 
 def test_what_is_in_a_file_is_not_markup(app: AppTest) -> None:
@@ -341,6 +413,26 @@ def test_nothing_outlives_the_visit(app: AppTest) -> None:
     assert not any(blobs.BLOBS.get(address.removeprefix(f"{blobs.PATH}/")) for address in sent)
     with pytest.raises(ValueError, match="no bundle"):
         store.bundle_of(model)
+
+
+def test_nothing_of_a_network_stays_when_it_is_removed(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    visit, pool = work.Visit(), work.pool()
+    monkeypatch.setattr(work, "visit", lambda: visit)
+    model = own(app, data=rows())
+    opened(app, "fine_tune")
+    for button in [button for button in app.button if button.proto.type == "primary" and not button.disabled]:
+        click(app, str(button.key))
+    held = app.session_state["runs"].held
+    assert any(model in key for key in held)
+    assert pool.bench.bundle.cache_info().currsize  # type: ignore[attr-defined]
+    about = [errand for errand in visit.errands.values() if model in work.key_of(errand.job.request)]
+    assert about
+    opened(app)
+    click(app, f"remove_{model}")
+    assert not any(model in key for key in held)
+    assert not set(about) & set(visit.errands.values())
+    assert not pool.bench.bundle.cache_info().currsize  # type: ignore[attr-defined]
+    assert room().at_end == {}
 
 
 def test_a_room_waits_a_while_for_its_visitor(door: Door) -> None:

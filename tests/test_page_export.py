@@ -21,7 +21,7 @@ from nettrim_core import FORMATS, Recipe, carry_out, load_bundle
 from nettrim_core.recipes.command import command
 from nettrim_core.recipes.made import digest
 from nettrim_core.worker import serve
-from pages import recipes
+from pages import archives, recipes, work
 from pages.archives import zipped
 from pages.state import Choice, parse
 from pages.store import facts_of
@@ -184,8 +184,21 @@ def test_a_recipe_is_opened(app: AppTest) -> None:
     assert any("The recipe asked for model = elsewhere" in warning.value for warning in app.warning)
 
 
+def test_the_archive_is_packed_once_and_kept_with_the_answers(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[bytes] = []
+    visit = work.Visit()
+    monkeypatch.setattr(archives, "zipped", lambda files: packed.append(zipped(files)) or packed[-1])
+    monkeypatch.setattr(work, "visit", lambda: visit)
+    prepared(app)
+    app.run()
+    assert len(packed) == 1
+    (errand,) = [errand for errand in visit.errands.values() if errand.made]
+    assert errand.made == {"zip": packed[0]}
+
+
 def test_the_archive_holds_every_file() -> None:
     files = {"a.txt": b"one", "b.bin": bytes(1000)}
     with zipfile.ZipFile(io.BytesIO(zipped(files))) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == files
     assert zipped(files) == zipped(dict(files))
+    assert zipped(files) is not zipped(files)  # nothing is kept of what is packed

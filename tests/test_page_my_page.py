@@ -265,6 +265,20 @@ def test_a_cell_that_is_edited_can_be_removed(app: AppTest) -> None:
     assert own(app).cells == tuple(PAGE[1:])
 
 
+def test_the_file_is_written_once_and_kept_in_the_session(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    write = notebook.write
+    monkeypatch.setattr(notebook, "write", lambda *page: written.append(write(*page)) or written[-1])
+    shown(app, PAGE)
+    app.run()
+    assert written == [app.session_state["own_written"][1]]
+    click(app, "remove_1")
+    assert len(written) == 2
+    other = AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
+    shown(other, PAGE)
+    assert written[2] == written[0]
+
+
 def test_the_page_and_a_draft_survive_another_page(app: AppTest) -> None:
     shown(app, PAGE)
     app.text_input(key="w_own_title").set_value("On digits").run()

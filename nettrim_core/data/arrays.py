@@ -17,6 +17,7 @@ from nettrim_core.data.source import Source, opened, shown, unpacked
 from nettrim_core.data.table import narrowed
 
 MAGIC = b"\x93NUMPY"
+END = ".npy"  # of the names in an NPZ
 INPUTS = ("inputs", "input", "x", "images", "image", "data", "features", "samples", "arr_0")
 LABELS = ("labels", "label", "y", "targets", "target", "classes", "class", "arr_1")
 WORDS = {"train": ("train", "training"), "validation": ("validation", "valid", "val"), "test": ("test",)}
@@ -96,9 +97,9 @@ def read_npy(source: Source, options: DataOptions) -> Found:
 def read_npz(source: Source, options: DataOptions) -> Found:
     """Arrays by their usual names: inputs and labels, or those of each split, or the keys that the options name."""
     archive = Archive(source)
-    keys = {name.removesuffix(".npy"): name for name in archive.names if name.endswith(".npy")}
+    keys = {name[: -len(END)]: name for name in archive.names if name.lower().endswith(END)}
     if len(keys) < len(archive.names):
-        other = next(name for name in archive.names if not name.endswith(".npy"))
+        other = next(name for name in archive.names if not name.lower().endswith(END))
         raise source.refusal("there is a member that is no array", "save arrays alone with numpy.savez", member(other))
 
     def array(key: str) -> np.ndarray:

@@ -23,6 +23,10 @@ def read_idx(source: Source, options: DataOptions) -> Found:
     """Images; their labels from the file that the options name, or else from the one beside it that is named alike
     (train-images-idx3-ubyte, train-labels-idx1-ubyte, with or without .gz)."""
     inputs = inputs_in(source, values_in(source))
+    if options.channels == "last" and inputs.ndim == 3 and not options.shape:
+        raise source.refusal(
+            f"its images of {shown(inputs.shape[1:])} are grey and have no axis of channels", "set channels to first"
+        )
     path = options.labels_path or _beside(source.path)
     if not options.labelled:
         return Found(inputs)

@@ -76,13 +76,13 @@ def kind_of(source: Source) -> str:
 
 def _kind_of_zip(source: Source) -> str:
     names = Archive(source).names
-    if any(name.endswith(("data.pkl", ".pkl")) for name in names):
+    if any(name.lower().endswith(".pkl") for name in names):
         raise source.refusal(
             "this is a pickle, as PyTorch saves it, which may run code", "save arrays with numpy.savez"
         )
     if "[Content_Types].xml" in names:
         raise source.refusal("this is an Office document", "save the table as CSV in UTF-8")
-    arrays = all(name.endswith(".npy") for name in names)
+    arrays = all(name.lower().endswith(".npy") for name in names)
     return "npz" if arrays or Path(source.path).suffix.lower() == ".npz" else "images"
 
 

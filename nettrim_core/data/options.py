@@ -22,7 +22,7 @@ def told(default: Any, help: str) -> Any:
 class DataOptions(Settings):
     """What :func:`nettrim_core.load_data` is told of a file; the defaults suit a file that follows the usual names.
 
-    Values are first read, then put channels first, reshaped, split, and at last normalised: x becomes
+    Values are first read, then split, reshaped, put channels first, and at last normalised: x becomes
     ((x - shift) / scale - mean) / std, with shift and scale as ``normalise`` says, from the calibration rows alone.
     """
 
@@ -37,7 +37,9 @@ class DataOptions(Settings):
     colour: str = choice("as stored", "grey", "colour", help="images become grey (1 channel) or colour (3: R, G, B)")
     size: tuple[int, ...] = told((), "height and width that images are resized to; empty: as they are")
     channels: str = choice("first", "last", help="where the channels of a sample are stored; they are put first")
-    shape: tuple[int, ...] = told((), "the shape of one sample, such as 1, 28, 28; empty: as stored")
+    shape: tuple[int, ...] = told(
+        (), "the shape of one sample, such as 1, 28, 28 or, with channels last, 28, 28, 1; empty: as stored"
+    )
     normalise: str = choice(
         "none", "255", "range", "feature", "channel",
         help="divide by 255; or bring the values to 0 to 1; or each feature or channel to mean 0 and deviation 1",

@@ -99,6 +99,9 @@ def _of_values(data: Data, low: float, high: float) -> Iterator[str]:
             yield f"Values run from {low:g} to {high:g}: divide by 255?"
         elif whole:
             yield f"Values run from {low:g} to {high:g}: did the network learn on values from 0 to 1?"
+    if len(shape) == 2 and options.channels == "last":
+        what = f"{shape[1]:,} places of {shape[0]:,} channels"
+        yield f"Samples are read as {what}: if they are grey images, set channels to first."
     if len(shape) == 3 and shape[0] not in (1, 3, 4) and shape[-1] in (1, 3, 4):
         yield f"A sample has the shape {shape}: are the channels stored last?"
 

@@ -138,7 +138,15 @@ def _made(source: Source, found: Found, reading: Reading) -> Data:
     ready = {name: normalised(source, inputs, splits["train"], options) for name, inputs in splits.items()}
     labels = {name: None if found.labels is None else torch.from_numpy(found.labels[own]) for name, own in rows.items()}
     train, validation, test = ((ready[name], labels[name]) for name in ("train", "validation", "test"))
-    return Data(source.path.name, train, validation, test, found.classes, reading, found.notes)
+    return Data(source.path.name, train, validation, test, found.classes, reading, _notes(found))
+
+
+def _notes(found: Found) -> tuple[str, ...]:
+    given = [name for name, _ in found.given if name != "train"]
+    if not given:
+        return found.notes
+    both = " and ".join(given)
+    return (*found.notes, f"The file itself says which rows are for {both}: the parts asked for do not change that.")
 
 
 def _array(source: Source, values: Any) -> np.ndarray:

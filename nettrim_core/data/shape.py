@@ -12,21 +12,29 @@ from nettrim_core.data.source import Source, shown
 
 
 def shaped(source: Source, inputs: Tensor, options: DataOptions) -> Tensor:
-    """(rows, ...) with channels first and in the sample shape that was asked for."""
-    if options.channels == "last":
-        if inputs.ndim < 3:
-            raise source.refusal(
-                f"samples of shape {shown(tuple(inputs.shape[1:]))} have no axis of channels", "set channels to first"
-            )
-        inputs = inputs.movedim(-1, 1)
+    """(rows, ...) in the sample shape that was asked for, then with its channels first."""
+    stored, last = tuple(inputs.shape[1:]), options.channels == "last"
     if options.shape:
-        held = math.prod(inputs.shape[1:])
+        held = math.prod(stored)
         if math.prod(options.shape) != held:
             raise source.refusal(
                 f"a sample holds {held:,} numbers, which do not make the shape {shown(options.shape)}",
                 "choose a shape whose product is that number",
             )
+        if last and len(stored) > 2 and options.shape[-1] != stored[-1]:  # else values of channels would be mixed
+            raise source.refusal(
+                f"the shape {shown(options.shape)} does not end in the {stored[-1]:,} channels of samples that are "
+                f"stored as {shown(stored)}",
+                "give shape as it is before channels are put first, or leave it empty",
+            )
         inputs = inputs.reshape(len(inputs), *options.shape)
+    if last:
+        if inputs.ndim < 3:
+            raise source.refusal(
+                f"samples of shape {shown(tuple(inputs.shape[1:]))} have no axis of channels",
+                "set channels to first, or give a shape that ends in the number of channels",
+            )
+        inputs = inputs.movedim(-1, 1)
     return inputs.contiguous()
 
 

@@ -25,13 +25,14 @@ def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
         return network_of(str(path))
     if not path.is_file():
         raise ValueError(f"{path}: there is no such file")
-    if path.suffix == ".pt2" or _is_program(path):
+    suffix = path.suffix.lower()
+    if suffix == ".pt2" or _is_program(path):
         return pt2.read(path)
-    if path.suffix == ".onnx":
+    if suffix == ".onnx":
         from nettrim_core.models import onnx_file  # with onnx, which takes its time
 
         return onnx_file.read(path)
-    if path.suffix in (".safetensors", ".pt", ".pth", ".bin"):
+    if suffix in (".safetensors", ".pt", ".pth", ".bin"):
         return weights.read(path, architecture)
     raise ValueError(
         f"{path}: networks are read from .pt2, .onnx, .safetensors, .pt and .pth files and bundle folders: save it as "

@@ -11,11 +11,18 @@ from torch import Tensor, nn
 
 from nettrim_core.architecture import Architecture, build, describe
 
+MOST_PARTS = 12  # of a path; what walks through chains in chains goes as deep as they do
+
 
 def put(chain: nn.Sequential, path: str, layer: nn.Module) -> None:
     """Add a layer at the end; a path with dots leads into chains inside the chain. Raises ValueError for a path that
     cannot be had, or where layers of an inner chain would have others between them."""
     *above, name = path.split(".")
+    if len(above) >= MOST_PARTS:
+        raise ValueError(
+            f"{path[:30]!r}… has {len(above) + 1:,} parts with dots between them, and the name of a layer at most "
+            f"{MOST_PARTS}"
+        )
     for part in above:
         if part not in chain._modules:
             chain.add_module(_free(chain, part, path), nn.Sequential())

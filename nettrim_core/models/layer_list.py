@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Listing:
-    """All lines, and the architecture as :func:`nettrim_core.architecture.describe` writes it, None where a line has a
+    """The lines, and the architecture as :func:`nettrim_core.architecture.describe` writes it, None where a line has a
     problem."""
 
     lines: list[Line]
@@ -110,24 +110,26 @@ def layer_list(text: str) -> Listing:
     Types are linear, conv, batchnorm, maxpool, avgpool, adaptiveavgpool, adaptivemaxpool, globalpool, flatten, dropout,
     softmax, logsoftmax and the activations; sizes of windows are 3 or 3x5. Whether layers have one or two dimensions
     follows from the shape. Names may have dots. What is wrong is said in its line, and never raised; nothing of the
-    sizes that the text asks for is allocated.
+    sizes that the text asks for is allocated. Of a text that is too long only the first lines are looked at.
     """
     lines: list[Line] = []
     chain = nn.Sequential()
     shape: Shape | None = None
-    for place, line in enumerate(str(text).splitlines()):
+    given = str(text).splitlines()
+    for line in given[:MOST_LINES]:
         said = line.partition("#")[0].strip()
         if not said or any(line.problem for line in lines):
             lines.append(Line(line))
             continue
         try:
-            if place >= MOST_LINES:
-                raise ValueError(f"the text has more than {MOST_LINES:,} lines")
             shape = _input(said) if shape is None else _add(said, shape, chain)
             lines.append(Line(line, shape))
         except ValueError as error:
             lines.append(Line(line, None, str(error)))
-    if not any(line.problem for line in lines) and not len(chain):
+    good = not any(line.problem for line in lines)
+    if len(given) > MOST_LINES and good:
+        lines.append(Line(given[MOST_LINES], None, f"the text has more than {MOST_LINES:,} lines"))
+    elif good and not len(chain):
         lines = lines or [Line("")]
         lines[-1] = Line(
             lines[-1].text, lines[-1].shape, "there are no layers yet: write one a line, as in 'linear 10'"

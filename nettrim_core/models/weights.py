@@ -26,7 +26,7 @@ def read(path: Path, architecture: object = None) -> nn.Module:
     """
     weights = tensors(path)
     if architecture is not None:
-        named = renamed(architecture_of(architecture), weights, ordered=path.suffix != ".safetensors")
+        named = renamed(architecture_of(architecture), weights, ordered=path.suffix.lower() != ".safetensors")
         return restored(named, weights, "architecture", str(path))
     shapes = {name: value.shape for name, value in weights.items()}
     for name in sample_names():
@@ -45,7 +45,7 @@ def read(path: Path, architecture: object = None) -> nn.Module:
 def tensors(path: Path) -> dict[str, Tensor]:
     """The state dict in a file. A pickle is read by the loader of torch that admits tensors and nothing else."""
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             found = load_file(path)
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
