@@ -255,6 +255,14 @@ def test_a_recipe_is_opened(app: AppTest) -> None:
     assert not app.exception
     assert any("network is missing" in warning.value for warning in app.warning)
     assert app.query_params["export.how"] == "budget"  # nothing is lost
+    app.get("file_uploader")[0].upload("recipe.toml", data.replace(b'"digits_mlp"', b'"elsewhere"')).run()
+    assert any("The recipe asked for model = elsewhere" in warning.value for warning in app.warning)
+
+
+def test_a_recipe_that_the_studio_cannot_follow_is_spoken_of(app: AppTest) -> None:
+    opened(app, model="digits_mlp", layers="fc2,fc3", n="200", methods="lobs", eps="0.2")
+    app.switch_page("pages/export.py").run()
+    data = recipes.recipe_of(*STATES["budget"]).to_toml().encode()
     spoiled = data.replace(b"[budget]", b".".join([b"a"] * 3000) + b" = 1\n[budget]")
     app.get("file_uploader")[0].upload("recipe.toml", spoiled).run()
     assert not app.exception
@@ -271,8 +279,6 @@ def test_a_recipe_is_opened(app: AppTest) -> None:
     app.get("file_uploader")[0].upload("recipe.toml", other.encode()).run()
     assert any("method.overall is True in the recipe" in warning.value for warning in app.warning)
     assert any("with the fingerprint 0123" in warning.value for warning in app.warning)
-    app.get("file_uploader")[0].upload("recipe.toml", data.replace(b'"digits_mlp"', b'"elsewhere"')).run()
-    assert any("The recipe asked for model = elsewhere" in warning.value for warning in app.warning)
 
 
 def test_the_archive_holds_every_file() -> None:
