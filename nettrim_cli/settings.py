@@ -1,8 +1,13 @@
-"""Settings as words on the command line: NAME=VALUE, OWNER.NAME=VALUE."""
+"""Settings as words on the command line: NAME=VALUE, OWNER.NAME=VALUE.
+
+A text in quotes and a list in brackets are JSON, for what plain words cannot carry: a name that is a number, a tab, a
+comma.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -67,9 +72,20 @@ def value_of(name: str, word: str, default: Any) -> Any:
     except (KeyError, ValueError):
         kind = "yes or no" if isinstance(default, bool) else "a number"
         raise ValueError(f"--set {name}={word}: this is not {kind}") from None
+    if word.startswith("[" if isinstance(default, tuple) else '"'):
+        return _literal(name, word, default)
     if isinstance(default, tuple):
         return tuple(_loose(part) for part in word.split(",") if part.strip())
     return _loose(word) if name == "label" else word  # a column's number or name
+
+
+def _literal(name: str, word: str, default: Any) -> Any:
+    """The text or the tuple that a word in JSON stands for."""
+    try:
+        value = json.loads(word)
+    except (ValueError, RecursionError):
+        raise ValueError(f'--set {name}={word}: this is not JSON: give "text", or ["text", 2]') from None
+    return tuple(value) if isinstance(default, tuple) else value
 
 
 def _loose(word: str) -> Any:

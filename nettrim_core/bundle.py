@@ -41,7 +41,7 @@ class Bundle:
 
     ``train`` holds rows of the split the network was trained on (calibration and fine-tuning), ``validation``
     rows it never saw (choosing), ``test`` rows for the final report. The three never overlap. classes: the name of
-    every label, () where they have none.
+    every label, () where they have none. sample: was it loaded from among those that come with the project?
     """
 
     name: str
@@ -52,6 +52,7 @@ class Bundle:
     test: Rows
     card: str = ""
     classes: tuple[str, ...] = ()
+    sample: bool = False
 
     @classmethod
     def of(cls, model: nn.Module, data: Data, name: str = "", title: str = "") -> Bundle:
@@ -77,7 +78,7 @@ class Bundle:
         """Content hash of weights and data: what a stored result of this bundle is valid for. That of a sample, whose
         architecture comes with the project, does without the architecture."""
         digest = hashlib.blake2b(digest_size=8)
-        if self.name not in sample_names():
+        if not self.sample:
             shapes = [list(inputs.shape) for inputs, _ in (self.train, self.validation, self.test)]
             digest.update(json.dumps([describe(self.model), shapes]).encode())
         for key, value in self.model.state_dict().items():
@@ -159,6 +160,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         model=model,
         card=card_file.read_text() if card_file.is_file() else "",
         classes=tuple(map(str, header.get("classes", ()))),
+        sample=folder.resolve().parent == SAMPLE_MODELS.resolve(),
         **splits,
     )
 

@@ -13,7 +13,7 @@ from nettrim_core.formats import FORMATS
 from nettrim_core.jobs import Status
 from nettrim_core.methods import titled
 from nettrim_core.recipes.command import command
-from nettrim_core.recipes.recipe import FILE, MOST_BYTES, Recipe
+from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.recipes.script import script
 from nettrim_core.report import Report
 from pages import brought, curves, foreign, frame, recipes, session, snippets, store, work
@@ -199,16 +199,15 @@ def open_recipe(key: str) -> None:
     state["recipe_files"] = state.get("recipe_files", 0) + 1
     data = state[key].getvalue()
     try:
-        if len(data) > MOST_BYTES:
-            raise ValueError(f"{FILE}: over {MOST_BYTES:,} bytes is no recipe")
         recipe = Recipe.from_toml(data.decode(), state[key].name)
-    except (ValueError, UnicodeDecodeError) as error:
+        query, notices = recipes.query_of(recipe)
+    except ValueError as error:
         state["recipe_said"] = [str(error)]
         return
-    query, notices = recipes.query_of(recipe)
     choice, others = session.choice_of({name: [value] for name, value in query.items()})
     session.choose(choice)
-    state["recipe_said"] = [*notices, *(sentence.replace("The link", "The recipe") for sentence in others)]
+    notices += [sentence.replace("The link", "The recipe") for sentence in others]
+    state["recipe_said"] = notices + recipes.changes(recipe, choice, store.bundle_of(choice.model).fingerprint)
 
 
 main()

@@ -61,11 +61,45 @@ def query_of(recipe: Recipe) -> tuple[dict[str, str], list[str]]:
     if recipe.steps:
         said.append("The recipe's retraining was interrupted, and the studio's goes on to its end.")
     if recipe.rounds:
-        rounds = Rounds(number=min(len(recipe.rounds), 20), zeros=recipe.rounds[-1])
+        most: float = next(f for f in dataclasses.fields(Rounds) if f.name == "zeros").metadata["high"]
+        rounds = Rounds(number=min(len(recipe.rounds), 20), zeros=min(recipe.rounds[-1], most))
         query |= _changed("rounds", rounds, Rounds())
         if rounds.targets != recipe.rounds:
             said.append("The recipe's rounds take other parts than the studio's, which take the same part each.")
     return query, said
+
+
+def changes(recipe: Recipe, choice: Choice, fingerprint: str) -> list[str]:
+    """A sentence for everything that is otherwise in the state a recipe was opened as, beside what
+    :func:`query_of` and :func:`pages.state.parse` say. fingerprint: of the network and the data of that state."""
+    said = []
+    if recipe.fingerprint not in ("", fingerprint):
+        said.append(
+            f"The recipe is of a network and data with the fingerprint {recipe.fingerprint}, and those here have "
+            f"{fingerprint}: other files, or other content."
+        )
+    try:
+        asked, found = _entries(recipe), _entries(recipe_of(choice, _how(recipe)))
+    except ValueError as error:
+        return [*said, f"The studio makes no recipe of this: {error}."]
+    for name in dict.fromkeys([*asked, *found]):
+        if asked.get(name) != found.get(name):
+            was, now = (entries.get(name, "not given") for entries in (asked, found))
+            said.append(f"{name} is {was} in the recipe, and {now} here.")
+    return said
+
+
+def _entries(recipe: Recipe) -> dict[str, Any]:
+    """Everything that makes a difference, by its dotted name in the file, but for what is told of elsewhere."""
+    told = {
+        "network.bundle", "network.fingerprint", "network.architecture", "calibration.max_patches",
+        "calibration.batchnorm", "budget.loss", "training.rounds", "training.interrupted_after",
+    }  # fmt: skip
+    if recipe.budget is not None or recipe.rounds:
+        told.add("method.epsilon")  # which nothing asks for
+    tables = {name: table for name, table in recipe.to_dict().items() if name not in ("version", "data", "made")}
+    entries = {f"{owner}.{name}": value for owner, table in tables.items() for name, value in table.items()}
+    return {name: value for name, value in entries.items() if name not in told}
 
 
 def _how(recipe: Recipe) -> str:

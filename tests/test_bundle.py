@@ -27,6 +27,7 @@ from nettrim_core import (
 from nettrim_core.architecture import build, describe
 from nettrim_core.blocks import Residual
 from nettrim_core.bundle import SAMPLE_MODELS, Bundle
+from nettrim_core.data.rows import Data
 from tests.conftest import small_cnn
 
 
@@ -249,3 +250,23 @@ def test_the_sample_models_keep_their_promises(name: str, rows: tuple[int, ...],
 def test_all_bundles_together_are_small() -> None:
     assert len(sample_names()) == 6
     assert sum(path.stat().st_size for path in SAMPLE_MODELS.rglob("*") if path.is_file()) < 20e6
+
+
+def test_a_network_of_ones_own_is_no_sample_by_its_name(tmp_path: Path) -> None:
+    """Its architecture counts, whatever its file or its folder is called."""
+    sample = load_bundle("digits_mlp")
+    again = load_bundle(SAMPLE_MODELS / "digits_mlp")
+    assert (sample.sample, again.fingerprint) == (True, sample.fingerprint)
+    sizes = [tuple(layer.weight.shape) for layer in sample.model.modules() if isinstance(layer, nn.Linear)]
+    found = {sample.fingerprint}
+    for kind in (nn.ReLU, nn.Tanh):
+        first, second, third = (nn.Linear(inputs, outputs) for outputs, inputs in sizes)
+        model = nn.Sequential(first, kind(), second, kind(), third)
+        with torch.no_grad():
+            for value, known in zip(model.parameters(), sample.model.parameters(), strict=True):
+                value.copy_(known)
+        splits = {name: getattr(sample, name) for name in ("train", "validation", "test")}
+        path = save_bundle(tmp_path / kind.__name__ / "digits_mlp", model, **splits)
+        mine = load_bundle(path)
+        found |= {mine.fingerprint, Bundle.of(mine.model, Data.of(*sample.test), "digits_mlp").fingerprint}
+    assert len(found) == 5

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import nettrim_cli.pruning
 from nettrim_cli.main import main
@@ -69,6 +69,16 @@ def test_a_replay_that_differs_ends_with_3(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("replay", recipe)
     assert code == 3
     assert "The weights are not equal bit for bit." in out
+
+
+def test_another_file_beside_a_recipe_that_is_made_again(run: Run, tmp_path: Path) -> None:
+    run("prune", "digits_mlp", "--method", "lobs", *SMALL, "--out", tmp_path)
+    file = tmp_path / "model.safetensors"
+    save_file({name: value + 1 for name, value in load_file(file).items()}, file)
+    code, out, _ = run("replay", tmp_path)
+    assert code == 0
+    assert "The weights are equal to the former ones, bit for bit." in out
+    assert "The weights that lie beside the recipe are not those it tells of." in out
 
 
 def test_export_writes_every_format_of_a_recipe(run: Run, tmp_path: Path) -> None:
@@ -294,6 +304,10 @@ def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPa
         (["prune", "digits_mlp", "--layers", "fc9"], "there is no module 'fc9'"),
         (["prune", "digits_mlp", "--set", "tol"], "--set tol: a setting is given as NAME=VALUE"),
         (["prune", "digits_mlp", "--set", "tol=small"], "--set tol=small: this is not a number"),
+        (
+            ["prune", "digits_mlp", "--method", "wanda", "--set", 'pattern="2:4'],
+            '--set pattern="2:4: this is not JSON',
+        ),
         (["prune", "digits_mlp", "--set", "what=1"], "--set what: there is no such setting"),
         (["prune", "digits_mlp", "--set", "wanda.pattern=2:4"], "--set wanda.pattern: nothing here has this setting"),
         (["prune", "digits_mlp", "--set", "cascade.gamma=2"], "give --cascade too"),

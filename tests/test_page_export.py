@@ -17,7 +17,12 @@ from safetensors.torch import load
 from streamlit.testing.v1 import AppTest
 
 from nettrim_cli.main import main
-from nettrim_core import FORMATS, Recipe, carry_out, load_bundle
+from nettrim_cli.settings import Words
+from nettrim_core import FORMATS, Recipe, Training, carry_out, load_bundle
+from nettrim_core.bundle import Bundle
+from nettrim_core.data import DataOptions
+from nettrim_core.data.rows import Reading
+from nettrim_core.methods import Magnitude
 from nettrim_core.recipes.command import command
 from nettrim_core.recipes.made import digest
 from nettrim_core.worker import serve
@@ -64,14 +69,39 @@ def test_a_state_is_a_recipe_and_a_recipe_a_state(name: str) -> None:
     assert recipes.recipe_of(linked, how) == recipe  # the link alone says it all
 
 
-@pytest.mark.parametrize("name", STATES)
+OPTIONS = {
+    "a column that is called 64": DataOptions(label="64", header="yes"),
+    "column 2": DataOptions(label=2, header="yes"),
+    "the last column": DataOptions(label=-1, header="yes"),
+    "a name": DataOptions(label="the kind", header="yes"),
+    "a tab": DataOptions(delimiter="\t", header="yes"),
+    "a blank": DataOptions(delimiter=" ", header="yes"),
+    "left out": DataOptions(leave_out=("7", "x,y", 0, "1e5", "nan", "[a", " b "), header="yes"),
+    "left out plainly": DataOptions(leave_out=("kind", 0, "nan", "inf"), header="yes"),
+    "names": DataOptions(inputs='"x" = [1]', labels_path="my labels.npy", normalise="255"),
+    "numbers": DataOptions(size=(8, 8), shape=(1, 8, 8), mean=(0.1, 1e22, 1), std=(1 / 3, 1e-9, 2), limit_mb=1e4),
+    "switches": DataOptions(labelled=False, first_class=1, colour="grey", validation=0.15, test=0.1, rows=9),
+}
+READ = {
+    name: replace(recipes.recipe_of(SMALL), data=Reading("my rows.csv", "csv", "0", options))
+    for name, options in OPTIONS.items()
+}
+
+
+@pytest.mark.parametrize("name", [*STATES, *READ])
 def test_a_recipe_is_a_command(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command asks for the recipe that it was made of."""
     import shlex
 
     import nettrim_cli.pruning
+    import nettrim_cli.subject
 
-    recipe, asked = recipes.recipe_of(*STATES[name]), []
+    def opened(model: str, data: str, architecture: str, words: Words) -> tuple[Bundle, Reading | None]:
+        reading = Reading(data, "csv", "0", DataOptions(**words.of("data", DataOptions))) if data else None
+        return load_bundle(model), reading
+
+    recipe, asked = READ.get(name) or recipes.recipe_of(*STATES[name]), []
+    monkeypatch.setattr(nettrim_cli.subject, "opened", opened)
     monkeypatch.setattr(nettrim_cli.pruning, "deliver", lambda subject, wanted, *rest: asked.append(wanted))
     monkeypatch.setattr("sys.argv", shlex.split(command(recipe)))
     with pytest.raises(SystemExit) as ended:
@@ -93,6 +123,51 @@ def test_what_a_recipe_asks_and_the_studio_cannot_show_is_said() -> None:
     assert "prices errors by kl" in " ".join(
         recipes.query_of(replace(budget, budget=replace(budget.budget, loss="kl")))[1]
     )
+
+
+def opened_as(recipe: Recipe) -> tuple[Choice, list[str]]:
+    query, notices = recipes.query_of(recipe)
+    choice, said = parse({key: [value] for key, value in query.items()}, {"digits_mlp": lambda: facts_of("digits_mlp")})
+    assert said == []
+    return choice, notices + recipes.changes(recipe, choice, load_bundle("digits_mlp").fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (
+            Recipe(SMALL.plan(), Magnitude(epsilon=0.2, refit=True, overall=True)),
+            "method.overall is True in the recipe, and False here.",
+        ),
+        (
+            Recipe(replace(SMALL.plan(), scale=(("fc1", 0.5),)), SMALL.solving("lobs")),
+            "scale.fc1 is 0.5 in the recipe, and not given here.",
+        ),
+        (
+            Recipe(replace(SMALL.plan(), layers=("fc3", "fc2")), SMALL.solving("lobs")),
+            "network.layers is ['fc3', 'fc2'] in the recipe, and ['fc2', 'fc3'] here.",
+        ),
+        (
+            Recipe(SMALL.plan(), SMALL.solving("lobs"), fingerprint="0123"),
+            "The recipe is of a network and data with the fingerprint 0123, and those here have",
+        ),
+        (
+            Recipe(SMALL.plan(), SMALL.method("lobs"), training=Training(), rounds=(0.5, 0.9995)),
+            "rounds take other parts",
+        ),
+    ],
+)
+def test_what_is_otherwise_in_the_state_is_said(recipe: Recipe, says: str) -> None:
+    (sentence,) = opened_as(recipe)[1]
+    assert says in sentence
+
+
+def test_of_a_state_that_makes_the_recipe_nothing_is_said() -> None:
+    for choice, how in STATES.values():
+        recipe = replace(recipes.recipe_of(choice, how), fingerprint=load_bundle("digits_mlp").fingerprint)
+        assert opened_as(recipe)[1] == []
+    budget = recipes.recipe_of(*STATES["budget"])
+    assert opened_as(replace(budget, method=replace(budget.method, epsilon=0.3)))[1] == []  # type: ignore[type-var]
 
 
 def answers(choice: Choice, how: str, formats: list[str]) -> list[dict[str, Any]]:
@@ -194,6 +269,28 @@ def test_the_archive_is_packed_once_and_kept_with_the_answers(app: AppTest, monk
     assert len(packed) == 1
     (errand,) = [errand for errand in visit.errands.values() if errand.made]
     assert errand.made == {"zip": packed[0]}
+
+
+def test_a_recipe_that_the_studio_cannot_follow_is_spoken_of(app: AppTest) -> None:
+    opened(app, model="digits_mlp", layers="fc2,fc3", n="200", methods="lobs", eps="0.2")
+    app.switch_page("pages/export.py").run()
+    data = recipes.recipe_of(*STATES["budget"]).to_toml().encode()
+    spoiled = data.replace(b"[budget]", b".".join([b"a"] * 3000) + b" = 1\n[budget]")
+    app.get("file_uploader")[0].upload("recipe.toml", spoiled).run()
+    assert not app.exception
+    assert any("more than 8 parts" in warning.value for warning in app.warning)
+    rounds = replace(recipes.recipe_of(*STATES["rounds"]), rounds=(0.5, 0.9995)).to_toml().encode()
+    app.get("file_uploader")[0].upload("recipe.toml", rounds).run()
+    assert not app.exception
+    assert app.query_params["rounds.zeros"] == "0.999"
+    assert any("rounds take other parts" in warning.value for warning in app.warning)
+    app.get("file_uploader")[0].upload("recipe.toml", rounds.replace(b"0.9995", b"nan")).run()
+    assert not app.exception
+    assert any("rounds: nan is out of range" in warning.value for warning in app.warning)
+    other = Recipe(SMALL.plan(), Magnitude(epsilon=0.2, refit=True, overall=True), fingerprint="0123").to_toml()
+    app.get("file_uploader")[0].upload("recipe.toml", other.encode()).run()
+    assert any("method.overall is True in the recipe" in warning.value for warning in app.warning)
+    assert any("with the fingerprint 0123" in warning.value for warning in app.warning)
 
 
 def test_the_archive_holds_every_file() -> None:

@@ -6,14 +6,19 @@ import dataclasses
 import re
 import subprocess
 import sys
+import time
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from nettrim_core import (
     AccuracyDrop,
@@ -30,9 +35,12 @@ from nettrim_core import (
 from nettrim_core.data import DataOptions
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan, method_from
-from nettrim_core.recipes.carry_out import carry_out
+from nettrim_core.recipes.carry_out import Outcome, carry_out
+from nettrim_core.recipes.made import Made, MadeLayer, digest
 from nettrim_core.recipes.recipe import Budgeted, Recipe
 from nettrim_core.recipes.replay import replay
+from nettrim_core.recipes.text import check_text
+from nettrim_core.recipes.verdicts import verdicts
 from nettrim_core.state import own_copy, state_of
 from tests.conftest import small_cnn
 
@@ -149,9 +157,69 @@ def test_places_of_zeros_that_moved_are_counted(tmp_path: Path) -> None:
     moved[(moved == 0).nonzero()[:3]] = 1.0
     save_file(state, tmp_path / "other.safetensors")
     found = replay(first.recipe, weights=tmp_path / "other.safetensors")
-    assert found.same is False
+    assert found.same is True  # as the recipe tells, whatever lies beside it
+    assert found.sentences[0] == "The weights are equal to the former ones, bit for bit."
     assert "The weights that lie beside the recipe are not those it tells of." in found.sentences
     assert any(s.startswith("fc2.weight: 3 of ") and "more than 1." in s for s in found.sentences)
+
+
+def disturbed(first: Outcome, file: Path, change: Callable[[Tensor], None]) -> str:
+    """What is said where the former result was this one with fc2's weights changed."""
+    state = {name: value.clone() for name, value in state_of(own_copy(first.model)).items()}
+    change(state["fc2.weight"].view(-1))
+    save_file(state, file)
+    made = first.recipe.made
+    assert made is not None
+    masks = {entry.name: digest({"mask": state[f"{entry.name}.weight"] != 0}) for entry in made.layers}
+    layers = tuple(dataclasses.replace(entry, mask=masks[entry.name]) for entry in made.layers)
+    former = dataclasses.replace(made, weights=digest(state), layers=layers)
+    found = replay(dataclasses.replace(first.recipe, made=former), weights=file)
+    assert found.same is False
+    return " ".join(found.sentences)
+
+
+def test_masks_are_held_against_each_other_up_to_ties(tmp_path: Path) -> None:
+    """The weights that both keep differ by a quarter: a weight of less than a half may go or stay."""
+    first, file = carry_out(RECIPES["parallel"], load_bundle("digits_mlp")), tmp_path / "former.safetensors"
+
+    def change(moved: int, size: float = 0.0) -> Callable[[Tensor], None]:
+        def act(weights: Tensor) -> None:
+            gone = (weights == 0).nonzero()
+            weights[weights.abs().argmax()] += 0.25
+            weights[gone[:moved]] = size
+
+        return act
+
+    said = disturbed(first, file, change(0))
+    assert "The masks of all layers are equal." in said
+    assert "not those it tells of" not in said
+    assert "The masks are equal up to ties: 3 places differ" in disturbed(first, file, change(3, 0.49))
+    assert "The masks differ by more than ties: fc2 by 3 weights." in disturbed(first, file, change(3, 0.51))
+    made = first.recipe.made
+    assert made is not None
+    layers = tuple(dataclasses.replace(entry, mask="0") for entry in made.layers)
+    other = dataclasses.replace(made, weights="0", layers=layers)
+    sentences = replay(dataclasses.replace(first.recipe, made=other)).sentences
+    assert "The masks of fc2, fc3 differ; whether by ties alone, only the former weights can tell." in sentences
+
+
+def test_figures_are_held_against_what_was_promised() -> None:
+    first = carry_out(RECIPES["parallel"], load_bundle("digits_mlp"))
+    made, report = first.recipe.made, first.report
+    assert made is not None
+    tol = NETTRIM.tol  # type: ignore[attr-defined]
+
+    def said(**changes: float) -> list[str]:
+        layers = [dataclasses.replace(report.layers[0], solved_to=tol, **changes), *report.layers[1:]]
+        return list(verdicts(made, made, dataclasses.replace(report, layers=layers), None, {}))
+
+    kept = "The discrepancy of every layer is within its epsilon."
+    certified = "Every certified gap is within what was asked for."
+    assert said() == ["The masks of all layers are equal.", kept, certified]
+    assert kept in said(discrepancy=NETTRIM.epsilon * (1 + 0.9 * tol))
+    assert "Discrepancies are beyond their epsilon: fc2 has 0.21 of 0.2." in said(discrepancy=0.21)
+    assert certified in said(gap=0.99 * tol)
+    assert any("Gaps are beyond what was asked for: fc2 has" in line for line in said(gap=1.01 * tol))
 
 
 def test_other_versions_and_threads_are_named() -> None:
@@ -189,6 +257,22 @@ def test_a_network_and_data_of_ones_own(tmp_path: Path) -> None:
         file.write("\n" + ",".join(["1"] * rows.shape[1]))
     with pytest.raises(ValueError, match="its content has changed"):
         replay(there)
+
+
+def test_a_second_file_with_labels_is_found_beside_the_recipe(tmp_path: Path) -> None:
+    bundle = load_bundle("digits_mlp")
+    inputs, labels = bundle.train
+    assert labels is not None
+    torch.save(bundle.model.state_dict(), tmp_path / "net.pt")
+    np.save(tmp_path / "rows.npy", inputs[:300].numpy())
+    np.save(tmp_path / "answers.npy", labels[:300].numpy())
+    data = load_data(tmp_path / "rows.npy", DataOptions(labels_path=str(tmp_path / "answers.npy")))
+    options = dataclasses.replace(data.reading.options, labels_path="answers.npy")
+    reading = dataclasses.replace(data.reading, path="rows.npy", options=options)
+    Recipe(Plan("net.pt", LAYERS, samples=100), LOBS, data=reading).write(tmp_path / "recipe.toml")
+    found = replay(tmp_path)
+    assert found.report.accuracy is not None
+    assert found.recipe.data == reading
 
 
 def test_a_changed_network_is_refused(tmp_path: Path) -> None:
@@ -230,6 +314,11 @@ TOML = RECIPES["budget"].to_toml()
         ("[budget]", "[training]\nspeed = 0\n[budget]", "a recipe is not laid out like this"),
         ("[budget]", "[training]\nrounds = [0.5]\n[budget]", "a recipe with rounds needs training"),
         ("[budget]", "[made]\nweights = 1\n[budget]", "a recipe is not laid out like this"),
+        ("[budget]", f"[scale]\nfc2 = {10**400}\n[budget]", "fc2 is a whole number of more than 64 bits"),
+        ("[budget]", f"[training]\nrounds = [{10**400}]\n[budget]", "is a whole number of more than 64 bits"),
+        ("seed = 0", "seed = 0x" + "f" * 20_000, "seed is a whole number of more than 64 bits"),
+        ("seed = 0", "seed = " + "9" * 20_000, "take a recipe as it was exported"),
+        ("samples = 200", f"samples = {'a' * 9000!r}", "aaa...aaa"),
     ],
 )
 def test_a_spoiled_recipe_is_refused_by_the_place(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -246,11 +335,91 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="cannot be read as a recipe"):
         Recipe.read(tmp_path)
-    (tmp_path / "recipe.toml").write_bytes(b"#" * 1_000_001)
+    (tmp_path / "recipe.toml").write_bytes(b"#" * 250_001)
     with pytest.raises(ValueError, match="no recipe"):
         Recipe.read(tmp_path)
     with pytest.raises(ValueError, match="cannot be read as a recipe"):
         Recipe.read(tmp_path / "nowhere.toml")
+    with pytest.raises(ValueError, match=r"mine\.toml: over 250,000 bytes is no recipe"):
+        Recipe.from_toml("#" * 250_001, "mine.toml")
+
+
+KEY = ".".join("a" * 3000)
+COSTLY = {
+    "a key": f"{KEY} = 1",
+    "a key with blanks": " \t. ".join("a" * 3000) + " = 1",
+    "a quoted key": ".".join(["'a'", '"b"'] * 1500) + " = 1",
+    "a table": f"[{KEY}]",
+    "a list of tables": f"[[{KEY}]]",
+    "in a table on one line": f"x = {{y = [{{{KEY} = 1}}]}}",
+    "after a string that ends with quotes": f'x = """y""""\n{KEY} = 1',
+    "after a raw string that ends with quotes": f"x = '''y'''''\n{KEY} = 1",
+    "after a quote that is none": f'x = "\\"" # "\n{KEY} = 1',
+    "after a backslash that is one": f"x = '\\'\n{KEY} = 1",
+    "lists": "x = " + "[" * 3000 + "]" * 3000,
+    "tables": "x = " + "{a = " * 3000 + "1" + "}" * 3000,
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_text_that_costs_the_parser_dearly_is_refused_before(name: str) -> None:
+    """A key of so many parts takes 36 MB where it is parsed, and one of ten times as many a hundred times that."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"mine\.toml: .* in no recipe"):
+            Recipe.from_toml(f"version = 1\n{COSTLY[name]}\n", "mine.toml")
+        assert tracemalloc.get_traced_memory()[1] < 3e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("piece", ['"""\\', "'''", '"', "'", '""""\\', "\\", "a.", "#"])
+def test_strings_without_an_end_are_looked_at_once(piece: str) -> None:
+    """Looking again from each quote on would take minutes."""
+    many = piece * (200_000 // len(piece))
+    started = time.process_time()
+    for text in (many, f'x = """{many}\\', f"x = '''{many}"):
+        with suppress(ValueError):
+            check_text(text)
+    assert time.process_time() - started < 5
+
+
+IN_STRINGS = [
+    '"""\nfc = Linear # of a.b.c.d.e.f.g.h.i.j [[[[[[[[[[ \\""" \'\'\' """"',
+    "'''\nfc = Linear # of a.b.c.d.e.f.g.h.i.j {{{{{{{{{{ \" \\'''",
+    "'a.b.c.d.e.f.g.h.i.j # [[[[[[[[[[ \" \\'",
+    '"a.b.c.d.e.f.g.h.i.j # [[[[[[[[[[ \' \\" \\\\"',
+]
+
+
+@pytest.mark.parametrize("text", IN_STRINGS)
+def test_what_stands_in_strings_is_no_key(text: str) -> None:
+    whole = RECIPES["scaled"].to_toml().replace("[network]", f"[network]\narchitecture = {text}", 1)
+    assert "a.b.c.d.e.f.g.h.i.j" in Recipe.from_toml(whole).architecture
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("\"'\\.=[]{}#\n a", max_size=60))
+def test_any_text_comes_back(text: str) -> None:
+    plan = dataclasses.replace(PLAN, layers=(text, "fc3"), scale=((text, 0.5),))
+    recipe = Recipe(plan, LOBS, architecture=text * 3)
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_a_large_network_fits() -> None:
+    """A thousand layers, all of them told of."""
+    names = tuple(f"features.denseblock{i // 100}.denselayer{i % 100}.conv" for i in range(1000))
+    layers = tuple(MadeLayer(name, 123_456, "0" * 32, 1 / 3) for name in names)
+    made = Made("0", "0", "a", 1, {"torch": "2"}, 0.5, layers)
+    plan = dataclasses.replace(PLAN, layers=names, scale=((names[0], 0.5),))
+    recipe = Recipe(plan, LOBS, made=made)
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+@pytest.mark.parametrize("zeros", [5.0, -0.1, float("nan"), float("inf")])
+def test_rounds_are_fractions(zeros: float) -> None:
+    with pytest.raises(ValueError, match=r"\[training\] rounds: \S+ is out of range: 0 <= zeros <= 1"):
+        Recipe(PLAN, LOBS, training=Training(), rounds=(0.5, zeros))
 
 
 PIECES = [b"", b"=", b"[", b"1e999", b'"', b"nan", b"-1", b"{}", b"\n"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import shlex
 from typing import Any
 
@@ -14,6 +16,7 @@ from nettrim_core.methods import METHODS
 from nettrim_core.plan import PATCHES, Plan
 from nettrim_core.recipes.recipe import Recipe
 
+_NAME = re.compile(r"[A-Za-z_](?:[\w .:/-]*[\w.:/-])?")  # no number, and no comma
 TARGETS = {"sparsity": "--zeros", "left": "--multiply-adds", "drop": "--accuracy-drop"}
 
 
@@ -54,6 +57,18 @@ def _set(owner: str, values: Any, usual: Any, but: tuple[str, ...] = ()) -> list
     for f in dataclasses.fields(values):
         value = getattr(values, f.name)
         if value != getattr(usual, f.name) and f.name not in but:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += ["--set", f"{owner}.{f.name}={text}" if owner else f"{f.name}={text}"]
+            name = f"{owner}.{f.name}" if owner else f.name
+            words += ["--set", f"{name}={_text(value, loose=f.name == 'label')}"]
     return words
+
+
+def _text(value: Any, loose: bool) -> str:
+    """A value as a plain word, or as JSON where that would be read as something else. loose: are numbers told from
+    names?"""
+    if isinstance(value, tuple):
+        plain = all(not isinstance(part, str) or _NAME.fullmatch(part) for part in value)
+        return ",".join(map(str, value)) if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        plain = bool(_NAME.fullmatch(value)) if loose else value == value.strip() and not value.startswith('"')
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    return str(value)

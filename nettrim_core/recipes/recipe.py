@@ -31,11 +31,11 @@ from nettrim_core.plan import Plan, method_from
 from nettrim_core.problem import Method
 from nettrim_core.recipes.made import Made
 from nettrim_core.recipes.table import Table
+from nettrim_core.recipes.text import MOST_BYTES, check_text
 
 VERSION = 1
 FILE = "recipe.toml"
 HEAD = "# What makes one pruned network. `nettrim replay` with this file makes it again.\n\n"
-MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.rounds and (self.training is None or self.budget is not None):
             raise ValueError("a recipe with rounds needs training, and their targets take the place of a budget")
+        for zeros in self.rounds:
+            if not 0 <= zeros <= 1:  # NaN is not in any range
+                raise ValueError(f"[training] rounds: {zeros!r} is out of range: 0 <= zeros <= 1")
         if self.plan.scale and (self.budget is not None or self.rounds):
             raise ValueError("a recipe's scale changes the layers' epsilons, and a budget or rounds ask for none")
 
@@ -152,7 +155,7 @@ class Recipe:
                 network.take("fingerprint", str, ""),
                 Made.from_dict(whole.take("made", dict)) if "made" in whole.values else None,
             )
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"{where}: a recipe is not laid out like this: {error}") from error
         except ValueError as error:
             raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
@@ -168,9 +171,12 @@ class Recipe:
     def from_toml(cls, text: str, where: str = FILE) -> Recipe:
         """The recipe in a text; ``where`` names the file in errors."""
         try:
+            check_text(text)
             tables = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{where}: this is not TOML ({error}): take a recipe as it was exported") from error
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: {error}: take a recipe as it was exported") from error
         return cls.from_dict(tables, where)
 
     def write(self, path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from nettrim_core.models import load_model
 from nettrim_core.recipes.carry_out import Hear, Outcome, carry_out
 from nettrim_core.recipes.made import Made, differences, digest
 from nettrim_core.recipes.recipe import Recipe
+from nettrim_core.recipes.verdicts import verdicts
 from nettrim_core.state import own_copy, state_of
 
 
 @dataclass(frozen=True, eq=False)
 class Replay(Outcome):
-    """An outcome beside the one that the recipe tells of. same: are the weights equal bit for bit? None where the
-    recipe was never carried out before. sentences: what is equal, what differs, and why it may."""
+    """An outcome beside the one that the recipe tells of. same: are the weights those the recipe tells of, bit for bit,
+    whatever file lies beside it? None where the recipe was never carried out before. sentences: what is equal, what
+    differs, by how much against ties and certificates, and why it may."""
 
     same: bool | None
     sentences: tuple[str, ...]
@@ -72,7 +75,10 @@ def bundle_of(
         return load_bundle(_found(wanted, folder))
     network = load_model(_found(wanted, folder), architecture=recipe.architecture or None)
     reading = recipe.data
-    rows = load_data(_found(str(data or reading.path), folder), reading.options, digest=reading.digest)
+    options = reading.options
+    if options.labels_path:
+        options = dataclasses.replace(options, labels_path=_found(options.labels_path, folder))
+    rows = load_data(_found(str(data or reading.path), folder), options, digest=reading.digest)
     return Bundle.of(network, rows, Path(wanted).stem)
 
 
@@ -101,13 +107,18 @@ def compared(
     if former is None:
         return None, ("The recipe tells of no former result to compare with.",)
     strangers = weights is not None and digest(weights) != former.weights
-    said = ["The weights that lie beside the recipe are not those it tells of."] if strangers else []
-    if now.weights == former.weights and not strangers:
-        return True, ("The weights are equal to the former ones, bit for bit.",)
-    said += ["The weights are not equal bit for bit.", *differences(former, now)]
+    same = now.weights == former.weights
+    said = ["The weights are equal to the former ones, bit for bit."]
+    state = state_of(own_copy(outcome.model))
+    if not same:
+        known = None if strangers else weights
+        said = ["The weights are not equal bit for bit.", *verdicts(former, now, outcome.report, known, state)]
+        said += differences(former, now)
+    if strangers:
+        said.append("The weights that lie beside the recipe are not those it tells of.")
     if weights is not None:
-        said += _of_weights(state_of(own_copy(outcome.model)), weights)
-    return False, tuple(said)
+        said += _of_weights(state, weights)
+    return same, tuple(said)
 
 
 def _of_weights(state: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> Iterator[str]:

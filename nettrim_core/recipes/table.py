@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any
 
 
@@ -20,9 +21,11 @@ class Table:
                 return default[0]
             raise ValueError(f"{self.where}: {name} is missing: take a recipe as it was exported")
         value = self.values.pop(name)
+        if isinstance(value, int) and value.bit_length() > 63:
+            raise ValueError(f"{self.where}: {name} is a whole number of more than 64 bits, which TOML does not have")
         legal = int | float if kind is float else kind
         if not isinstance(value, legal) or isinstance(value, bool):
-            raise ValueError(f"{self.where}: {name} = {value!r} is not {getattr(kind, '__name__', kind)}")
+            raise ValueError(f"{self.where}: {name} = {short(value)} is not {getattr(kind, '__name__', kind)}")
         return float(value) if kind is float else value
 
     def table(self, name: str) -> Table:
