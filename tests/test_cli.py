@@ -88,7 +88,7 @@ def test_export_writes_every_format_of_a_recipe(run: Run, tmp_path: Path) -> Non
 
 
 def test_of_all_formats_a_network_with_branches_has_all_but_one(run: Run, tmp_path: Path) -> None:
-    small = ("--method", "magnitude", "--samples", "20", "--layers", "head", "--epsilon", "0.1", "--json")
+    small = ("--method", "magnitude", "--samples", "20", "--layers", "fc", "--epsilon", "0.1", "--json")
     code, out, _ = run("prune", "resnet_small", *small, "--out", tmp_path / "a", "--formats", "all")
     assert code == 0
     wanted = {entry.file for entry in FORMATS.values() if not entry.needs_curves} - {"smaller.safetensors"}
