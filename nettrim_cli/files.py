@@ -19,7 +19,7 @@ from nettrim_core.bundle import sample_titles
 from nettrim_core.capture import anatomy, sizes_of
 from nettrim_core.layers import is_layer
 from nettrim_core.methods import NetTrim
-from nettrim_core.models import load_model
+from nettrim_core.models import load_model, sample_shape
 from nettrim_core.plan import SAMPLES
 from nettrim_core.recipes.replay import Replay
 from nettrim_core.recipes.replay import replay as made_again
@@ -111,12 +111,12 @@ def _network(model: str, data: str, text: str, words: Words, shape: str) -> tupl
         bundle, _ = opened(model, data, text, words)
         return bundle.model, bundle.calibration[:1], len(bundle.calibration)
     network = load_model(model, architecture=text or None)
-    sizes = [int(number) for number in numbers("--shape", shape)]
+    sizes = [int(number) for number in numbers("--shape", shape)] or list(sample_shape(network, text or None) or ())
     first = next((module for module in network.modules() if is_layer(module)), None)
     if not sizes and isinstance(first, nn.Linear):
         sizes = [first.in_features]
     if not sizes:
-        raise ValueError(f"{model}: a file does not say how large a sample is: give --shape, such as 1,28,28")
+        raise ValueError(f"{model}: it does not say how large a sample is: give --shape, such as 1,28,28")
     example = torch.zeros(1, *sizes)
     try:
         with torch.no_grad():

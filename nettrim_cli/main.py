@@ -2,7 +2,7 @@
 seconds to load, and help and completion are to come at once.
 
 Exit codes: 0 done; 1 refused, with a sentence on stderr; 2 the command was not understood; 3 a replay gave other bits,
-or the doctor found something; 130 interrupted, and what was finished was written.
+or the doctor found something; 130 interrupted, and what was finished, or the best network so far, was written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MODEL is the name of a sample model (nettrim inspect lists them), a bundle's fol
 .pt2, .safetensors, .pt) together with --data.
 
 Exit codes: 0 done, 1 refused with a sentence, 2 not understood, 3 a replay gave other bits or the doctor found
-something, 130 interrupted: what was finished is written.
+something, 130 interrupted: what was finished is written, of a retraining the best network so far.
 """
 cli = typer.Typer(name="nettrim", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -131,7 +131,7 @@ def finetune(
     patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None, out: Out = None,
     formats: Formats = USUAL, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Prune, then let what is left learn again with zeros held. Ctrl-C keeps the best network so far."""
+    """Prune, then let what is left learn again with zeros held. Ctrl-C keeps the best network so far, and says so."""
     from nettrim_cli import pruning
 
     subject = pruning.Subject(
@@ -184,7 +184,7 @@ def inspect(
 
 @cli.command()
 def doctor(as_json: Json = False) -> None:
-    """Check the installation: packages, compiled code, sample models, a certified solve, the studio's files."""
+    """Check the installation: packages, compiled code, samples, a certified solve, exports, uploads, the studio."""
     from nettrim_cli import studio
 
     studio.doctor(as_json)

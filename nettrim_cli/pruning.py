@@ -17,6 +17,7 @@ from nettrim_core.allocate import target_of
 from nettrim_core.export import export
 from nettrim_core.finetune import Training
 from nettrim_core.formats import FORMATS
+from nettrim_core.formats.quiet import refusal
 from nettrim_core.plan import EPSILONS, coarse_to_fine
 from nettrim_core.recipes.carry_out import Outcome, carry_out
 from nettrim_core.recipes.recipe import Budgeted, Recipe
@@ -71,15 +72,20 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
     with show.progress() as hear:
         outcome = carry_out(recipe, subject.bundle, hear)
     checks = [] if out is None else written(outcome, out, wanted)
+    if steps := outcome.interrupted:
+        kept = "is kept" if out is None else f"is written to {out}"
+        show.notice(f"interrupted after {steps} step{'s' if steps > 1 else ''}; the best network so far {kept}")
     if as_json:
-        made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
+        made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict(), "complete": not steps}
         show.document(made | {"checks": checks, "out": None if out is None else str(out)})
-        return
-    show.report(outcome.report)
-    if outcome.report.allocation is not None:
-        show.say("", *outcome.report.allocation.sentences)
-    if checks:
-        show.say("", *checks)
+    else:
+        show.report(outcome.report)
+        if outcome.report.allocation is not None:
+            show.say("", *outcome.report.allocation.sentences)
+        if checks:
+            show.say("", *checks)
+    if steps:
+        raise typer.Exit(show.INTERRUPTED)
 
 
 def written(outcome: Outcome, out: Path, wanted: Sequence[str]) -> list[str]:
@@ -89,11 +95,14 @@ def written(outcome: Outcome, out: Path, wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         try:
             said += export(outcome.model, outcome.report, out, [name], inputs=outcome.inputs, recipe=outcome.recipe)
-        except ValueError as error:
+        except (OSError, MemoryError):  # of the folder or the machine, and not of the format
+            raise
+        except Exception as error:  # an exporter may raise anything
+            file = FORMATS[name].file
+            reason = refusal(error, out).removeprefix(f"{file}: ")
             if wanted != ALL:
-                raise
-            file = out / FORMATS[name].file
-            said.append(f"{file.name} was not written: {str(error).removeprefix(f'{file}: ')}")
+                raise ValueError(f"{out / file}: {reason}") from error
+            said.append(f"{file} was not written: {reason}")
     return said
 
 

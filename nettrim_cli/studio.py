@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 import typer
+from packaging.requirements import Requirement
+from safetensors.torch import save_file
+from torch import nn
 
 from nettrim_cli import show
 from nettrim_core import environment
 from nettrim_core.bundle import load_bundle, sample_names
+from nettrim_core.export import export
+from nettrim_core.formats import FORMATS
+from nettrim_core.intake import Door
 from nettrim_core.methods import NetTrim
+from nettrim_core.models import load_model
 from nettrim_core.places import STUDIO
 from nettrim_core.prune import prune
 from nettrim_core.warm import warm_up
@@ -70,6 +78,24 @@ def _packages() -> str:
     return ", ".join(f"{name} {version}" for name, version in environment.versions().items())
 
 
+def _requirements() -> str:
+    """What is installed against what the package asks for."""
+    asked = [Requirement(line) for line in metadata.requires(environment.PACKAGE) or ()]
+    asked = [entry for entry in asked if entry.marker is None or entry.marker.evaluate({"extra": ""})]
+    wrong = []
+    for entry in asked:
+        try:
+            version = metadata.version(entry.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{entry.name} is not installed")
+            continue
+        if not entry.specifier.contains(version, prereleases=True):
+            wrong.append(f"{entry.name} {version} is installed, and {entry.specifier} is needed")
+    if wrong:
+        raise ValueError(f"{'; '.join(wrong)}: install {environment.PACKAGE} again")
+    return f"all {len(asked)} packages have the versions that are needed"
+
+
 def _parts() -> str:
     for name in PARTS:
         import_module(name)
@@ -101,12 +127,77 @@ def _certificate() -> str:
     return f"Net-Trim on digits_mlp: {report.sparsity:.1%} zeros, the worst gap {worst:.1e}"
 
 
+def _exports() -> str:
+    model, rows = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.linspace(-1, 1, 32).reshape(8, 4)
+    pruned, report = prune(model, rows, "magnitude")
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        for name in ("onnx", "pt2"):
+            export(pruned, report, folder, [name], inputs=rows)
+            read = load_model(Path(folder) / FORMATS[name].file)
+            if not torch.allclose(read(rows), pruned(rows), atol=1e-5):
+                raise ValueError(f"a small network in {FORMATS[name].file} gives other outputs when it is read back")
+    return "a small network was written as ONNX and .pt2, and read back"
+
+
+def _upload() -> str:
+    """Two small files through the process that reads what visitors bring."""
+    request = {
+        "task": "look", "network": "small.safetensors", "data": "small.csv", "labels": "", "architecture": "",
+        "options": {},
+    }  # fmt: skip
+    door = Door()
+    with tempfile.TemporaryDirectory() as folder:
+        save_file({"fc.weight": torch.eye(2), "fc.bias": torch.zeros(2)}, Path(folder, "small.safetensors"))
+        Path(folder, "small.csv").write_text("a,b,label\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(30)))
+        try:
+            answer = door.ask(request | {"folder": folder})
+        finally:
+            door.close()
+    for part in ("network", "data"):
+        if "refused" in answer[part]:
+            raise ValueError(answer[part]["refused"])
+    limits = door.limits
+    return f"a network and a table were read with {limits.memory_mb:,} MB and {limits.seconds} s at most"
+
+
 def _studio() -> str:
-    pages = [path.stem for path in sorted((STUDIO / "pages").glob("*.py"))]
-    missing = [name for name in ("_main", "explore", "export") if name not in pages]
-    if missing or not (STUDIO / "app.py").is_file() or not (STUDIO / ".streamlit" / "config.toml").is_file():
-        raise ValueError(f"{STUDIO}: parts of the studio are missing: {', '.join(missing) or 'app.py or config.toml'}")
-    return str(STUDIO)
+    """The files that the studio starts with, and those that they name, and so on."""
+    found: set[str] = set()
+    missing, asked = [], ["app.py", ".streamlit/config.toml", "pages/_main.py"]
+    while asked:
+        name = asked.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if not (STUDIO / name).is_file():
+            missing.append(name)
+        elif name.endswith(".py"):
+            asked += _named(ast.parse((STUDIO / name).read_text(encoding="utf-8"), name))
+    if missing:
+        raise ValueError(f"{STUDIO}: parts of the studio are missing: {', '.join(sorted(missing))}")
+    return f"{STUDIO}, {len(found)} files"
+
+
+def _named(code: ast.Module) -> Iterator[str]:
+    """The files of the studio that a module of it imports or opens."""
+    for node in ast.walk(code):
+        match node:
+            case ast.ImportFrom(module="pages", names=names):
+                yield from (f"pages/{alias.name}.py" for alias in names)
+            case ast.ImportFrom(module=str(module)) if module.startswith("pages."):
+                yield f"{module.replace('.', '/')}.py"
+            case ast.BinOp(left=ast.Name(id="HERE"), right=ast.Constant(value=str(name))):
+                yield f"pages/{name}"
+            case ast.BinOp(left=ast.Name(id="WEB"), right=ast.Constant(value=str(name))):
+                yield f"pages/web/{name}"
+            case ast.Call(func=ast.Name(id="_component"), args=[ast.Constant(value=str(name)), *_]):
+                yield f"pages/web/{name}.js"
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return f"Plotly.js, {len(get_plotlyjs()) / 1e6:.1f} MB, comes with plotly and is served from here"
 
 
 def _scratch() -> str:
@@ -118,10 +209,14 @@ def _scratch() -> str:
 CHECKS: dict[str, Callable[[], str]] = {
     "machine": _machine,
     "versions": _packages,
+    "requirements": _requirements,
     "other packages": _parts,
     "compiled code": _compiled,
     "sample models": _samples,
     "a certified solve": _certificate,
+    "exports": _exports,
+    "uploads": _upload,
     "the studio's files": _studio,
+    "charts": _plotly,
     "temporary folder": _scratch,
 }

@@ -50,7 +50,7 @@ def export(
         try:
             FORMATS[name].write(made, file)
             checks.append(FORMATS[name].check(made, file))
-        except ValueError:
+        except BaseException:  # an interrupt too is not to leave half a file
             file.unlink(missing_ok=True)
             raise
     return checks

@@ -81,8 +81,12 @@ class Step:
 class Wired(nn.Module):
     """The network of these steps; its output is the value named ``output``, of any sizes but a batch in front.
 
-    layers, tensors: by their paths. Raises ValueError where a path cannot be had or a step takes what is not there.
+    layers, tensors: by their paths. sample_shape: of one input, where the file that the network was read from says it,
+    else None; nothing is computed with it, and it is not written down. Raises ValueError where a path cannot be had or
+    a step takes what is not there.
     """
+
+    sample_shape: tuple[int, ...] | None = None
 
     def __init__(
         self, layers: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], steps: Sequence[Step], output: str

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from nettrim_core.environment import cores
+from nettrim_core.formats.quiet import first_line, without_folders
 from nettrim_core.tasks import TASKS
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
@@ -35,8 +36,18 @@ def serve(lines: Iterable[str]) -> Iterator[str]:
             for answer in TASKS[request["task"]](request, bench):
                 yield json.dumps(answer, allow_nan=False)
             yield '{"done": true}'
-        except (ValueError, RuntimeError, MemoryError) as error:
-            yield json.dumps({"error": f"{error}"})
+        except Exception as error:  # the worker is everybody's: a fault in one task must not end it
+            yield json.dumps({"error": _sentence(error)})
+
+
+def _sentence(error: Exception) -> str:
+    """A ValueError says what to do; anything else is a fault of ours, or of the machine."""
+    if isinstance(error, ValueError):
+        return str(error)
+    said = without_folders(first_line(error))
+    if isinstance(error, MemoryError) or "allocate memory" in said:
+        return f"there is not enough memory for this ({said}); try fewer samples"
+    return f"the program has a fault here ({said}); try other settings"
 
 
 def end_with(parent: int) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,16 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plotly.offline
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import nettrim_cli.pruning
 from nettrim_cli.main import main
 from nettrim_cli.settings import Words
-from nettrim_core import FORMATS, METHODS, Recipe, Training, load_bundle
+from nettrim_core import FORMATS, METHODS, Recipe, Training, export, load_bundle, prune
 from nettrim_core.data import DataOptions
-from nettrim_core.places import SAMPLE_MODELS
+from nettrim_core.places import SAMPLE_MODELS, STUDIO
 from nettrim_core.plan import EPSILONS, Plan
 from nettrim_core.record import load_points
 from nettrim_core.worker import serve
@@ -93,16 +98,40 @@ def test_export_writes_every_format_of_a_recipe(run: Run, tmp_path: Path) -> Non
 
 
 def test_of_all_formats_a_network_with_branches_has_all_but_one(run: Run, tmp_path: Path) -> None:
-    small = ("--method", "magnitude", "--samples", "20", "--layers", "head", "--epsilon", "0.1", "--json")
+    small = ("--method", "magnitude", "--samples", "20", "--layers", "fc", "--epsilon", "0.1", "--json")
     code, out, _ = run("prune", "resnet_small", *small, "--out", tmp_path / "a", "--formats", "all")
     assert code == 0
     wanted = {entry.file for entry in FORMATS.values() if not entry.needs_curves} - {"smaller.safetensors"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == wanted
     (refused,) = (check for check in json.loads(out)["checks"] if "was not written" in check)
     assert refused.startswith("smaller.safetensors was not written: only a chain")
+    assert "take compact" in refused
     code, _, err = run("prune", "resnet_small", *small, "--out", tmp_path / "b", "--formats", "smaller")
     assert code == 1
     assert "only a chain" in err
+
+
+def test_a_format_that_fails_oddly_does_not_cost_the_others(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(source: Any, path: Path) -> None:
+        path.write_text("half")
+        raise AttributeError(f"no field in '{path}'\nand pages of graphs")
+
+    monkeypatch.setitem(FORMATS, "csr", dataclasses.replace(FORMATS["csr"], write=break_down))
+    small = ("prune", "digits_mlp", "--method", "magnitude", *SMALL, "--out", tmp_path / "a")
+    code, out, _ = run(*small, "--formats", "all", "--json")
+    assert code == 0
+    wanted = {entry.file for entry in FORMATS.values() if not entry.needs_curves} - {FORMATS["csr"].file}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == wanted
+    (refused,) = (check for check in json.loads(out)["checks"] if "was not written" in check)
+    name = FORMATS["csr"].file
+    why = f"it cannot be written (AttributeError: no field in '{name}'): choose another format"
+    assert refused == f"{name} was not written: {why}"
+    code, _, err = run(*small, "--formats", "csr")
+    assert (code, err) == (1, f"nettrim: {tmp_path / 'a' / name}: {why}\n")
+    (tmp_path / "file").write_text("")  # where a folder should be: no fault of any format
+    assert run("prune", "digits_mlp", *small[2:-1], tmp_path / "file", "--formats", "all")[0] == 1
 
 
 def test_sweep_says_what_the_studio_shows(run: Run, tmp_path: Path) -> None:
@@ -190,15 +219,19 @@ def test_ctrl_c_keeps_the_best_network_of_a_retraining(
 
     tune = carry_out.finetune
     monkeypatch.setattr(carry_out, "finetune", Interrupted)
-    code, out, _ = run(
-        "finetune", "digits_mlp", "--method", "lobs", "--epsilon", "0.4", "--epochs", "5000", *SMALL, "--out", tmp_path,
-        "--json",
-    )  # fmt: skip
-    assert code == 0
+    command = ("finetune", "digits_mlp", "--method", "lobs", "--epsilon", "0.4", "--epochs", "5000", *SMALL)
+    code, out, err = run(*command, "--out", tmp_path, "--json")
+    assert code == 130
+    assert json.loads(out)["complete"] is False
     assert json.loads(out)["report"]["retraining"]["epochs"] == 2
+    assert err == f"interrupted after 3 steps; the best network so far is written to {tmp_path}\n"
+    code, out, err = run(*command)
+    assert code == 130
+    assert "zeros" in out
+    assert err == "interrupted after 3 steps; the best network so far is kept\n"
     monkeypatch.setattr(carry_out, "finetune", tune)
-    code, out, _ = run("replay", tmp_path, "--json")  # which stops where the first run was stopped
-    assert (code, json.loads(out)["same"]) == (0, True)
+    code, out, err = run("replay", tmp_path, "--json")  # which stops where the first run was stopped
+    assert (code, json.loads(out)["same"], err) == (0, True, "")
     assert json.loads(out)["report"]["retraining"]["epochs"] == 2
 
 
@@ -219,6 +252,7 @@ def test_finetune_in_rounds(run: Run) -> None:
         "finetune", "digits_mlp", "--method", "lobs", "--rounds", "0.5,0.8", "--epochs", "1", *SMALL, "--json"
     )
     assert code == 0
+    assert json.loads(out)["complete"] is True
     assert json.loads(out)["report"]["retraining"]["rounds"] == 2
 
 
@@ -266,6 +300,34 @@ def test_files_of_ones_own(run: Run, tmp_path: Path) -> None:
     assert found["sample_shape"] == [64]
 
 
+@pytest.mark.parametrize("name", ["onnx", "pt2"])
+def test_inspect_takes_the_shape_of_a_sample_from_the_file(run: Run, tmp_path: Path, name: str) -> None:
+    """Of sizes that nobody would guess; behind a Flatten the first layer does not tell them."""
+    shapes = {"conv": (2, 11, 7), "mlp": (1, 5, 3)}
+    networks = {
+        "conv": nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 9 * 5, 2)),
+        "mlp": nn.Sequential(nn.Flatten(), nn.Linear(15, 4), nn.ReLU(), nn.Linear(4, 2)),
+    }
+    for kind, network in networks.items():
+        rows = torch.randn(8, *shapes[kind])
+        pruned, report = prune(network, rows, "magnitude")
+        export(pruned, report, tmp_path / kind, [name], inputs=rows)
+        file = tmp_path / kind / FORMATS[name].file
+        code, out, err = run("inspect", file, "--json")
+        assert code == 0, err
+        assert json.loads(out)["sample_shape"] == list(shapes[kind])
+        assert run("inspect", file, "--shape", "1,2,3")[0] == 1  # what is said goes before what is known
+
+
+def test_inspect_takes_the_shape_of_a_sample_from_the_layers(run: Run, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 9 * 5, 2))
+    torch.save(network.state_dict(), tmp_path / "net.pt")
+    (tmp_path / "layers").write_text("# mine\ninput 2 11 7\nconv 3 kernel=3\nrelu\nflatten\nlinear 2\n")
+    code, out, err = run("inspect", tmp_path / "net.pt", "--architecture", tmp_path / "layers", "--json")
+    assert code == 0, err
+    assert json.loads(out)["sample_shape"] == [2, 11, 7]
+
+
 def test_inspect_says_what_cannot_be_pruned_and_why(run: Run) -> None:
     code, out, _ = run("inspect", "resnet_small", "--json")
     assert code == 0
@@ -293,6 +355,40 @@ def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPa
     assert (code, found["the studio's files"]["ok"]) == (3, False)
     assert str(tmp_path) in found["the studio's files"]["says"]
     assert found["a certified solve"]["ok"]
+
+
+def test_the_doctor_does_what_the_studio_does(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each check fails by itself where what it tries cannot be done."""
+    from nettrim_cli import studio
+
+    names = ("requirements", "exports", "uploads", "the studio's files", "charts")
+    quick = {name: studio.CHECKS[name] for name in names}
+    monkeypatch.setattr(studio, "CHECKS", quick)
+    assert run("doctor")[0] == 0
+    shutil.copytree(STUDIO / "pages", tmp_path / "pages", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / ".streamlit").mkdir()
+    for name in ("app.py", ".streamlit/config.toml"):
+        shutil.copy(STUDIO / name, tmp_path / name)
+    monkeypatch.setattr(studio, "STUDIO", tmp_path)
+    assert run("doctor")[0] == 0
+    files = [path for path in (tmp_path / "pages").rglob("*") if path.is_file()]
+    for file in files:
+        file.rename(tmp_path / "away")
+        with pytest.raises(ValueError, match=re.escape(f"missing: {file.relative_to(tmp_path)}")):
+            studio._studio()
+        (tmp_path / "away").rename(file)
+    monkeypatch.setattr(studio.metadata, "requires", lambda _: ["torch>=99", "nowhere-at-all", "x; extra == 'test'"])
+    monkeypatch.setattr(plotly.offline, "get_plotlyjs", lambda: (_ for _ in ()).throw(FileNotFoundError("plotly")))
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # what the process for uploads is started with
+    monkeypatch.setattr(studio, "load_model", lambda path: nn.Linear(4, 2))
+    files[0].unlink()
+    code, out, _ = run("doctor", "--json")
+    assert code == 3
+    says = {entry["check"]: entry["says"] for entry in json.loads(out)["checks"] if not entry["ok"]}
+    assert tuple(says) == names
+    assert re.search("torch .* is installed, and >=99 is needed; nowhere-at-all is not installed", says["requirements"])
+    assert "gives other outputs" in says["exports"]
+    assert "the reader broke off" in says["uploads"]
 
 
 @pytest.mark.parametrize(

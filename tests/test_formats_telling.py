@@ -163,3 +163,49 @@ def test_what_tells_of_another_result_is_refused(name: str, tmp_path: Path) -> N
     entry.write(told, tmp_path / entry.file)
     with pytest.raises(ValueError, match=rf"{re.escape(entry.file)}: .* after loading"):
         entry.check(made, tmp_path / entry.file)
+
+
+def test_every_column_of_the_table_is_compared(tmp_path: Path) -> None:
+    found, entry = outcome("parallel"), FORMATS["curves"]
+    made, file = source(found.model, found.report, None, curves=curves()), tmp_path / entry.file
+    entry.write(made, file)
+    assert "4 points as written" in entry.check(made, file)
+    lines = file.read_text().splitlines()
+    for column in range(lines[0].count(",") + 1):
+        cells = lines[2].split(",")
+        cells[column] += "1"
+        file.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:], ""]))
+        with pytest.raises(ValueError, match=r"line 3 differs"):
+            entry.check(made, file)
+    for fewer in (lines[:-1], [*lines, lines[-1]], []):
+        file.write_text("\n".join([*fewer, ""]))
+        with pytest.raises(ValueError, match=r"line \d differs"):
+            entry.check(made, file)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        (r'"seed": 0', '"seed": 1', "report in the page"),
+        (r"<p>", "<p>In short: ", "text"),
+        (r"</td>", "0</td>", "table"),
+        (r"<br><small>", "<br><small>not ", "table"),
+        (r"<tr><td>.*?</tr>", "", "table"),
+        (r"fingerprint = ", "fingerprint  = ", "recipe or the Python"),
+        (r"from nettrim_core import", "from nettrim import", "recipe or the Python"),
+        (r'plotly-graph-div"', '"', "charts|figures"),
+    ],
+)
+def test_everything_that_the_page_shows_is_compared(before: str, after: str, what: str, tmp_path: Path) -> None:
+    found, entry = outcome("parallel"), FORMATS["html"]
+    layers = [dataclasses.replace(layer, notes=["a < b & c", *layer.notes]) for layer in found.report.layers]
+    made = source(found.model, dataclasses.replace(found.report, layers=layers), None, found.recipe)
+    file = tmp_path / entry.file
+    entry.write(made, file)
+    assert "the sentences, the table, the recipe and the Python as written" in entry.check(made, file)
+    parts = re.split(r'(?s)(<script type="text/javascript".*?</script>)', file.read_text())  # Plotly's between ours
+    place = next(i for i, part in enumerate(parts) if i % 2 == 0 and re.search(before, part))
+    parts[place] = re.sub(before, after, parts[place], count=1)
+    file.write_text("".join(parts))
+    with pytest.raises(ValueError, match=what):
+        entry.check(made, file)

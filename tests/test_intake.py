@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import re
 import signal
@@ -131,6 +132,20 @@ def test_good_files_are_described_and_taken(door: Door, tmp_path: Path, name: st
     assert (made.title, made.classes, made.fingerprint) == ("Mine", ("0", "1", "2"), taken["fingerprint"])
     assert torch.equal(made.model(made.test[0]), net(4, 5, 3)(made.test[0]))
     assert sum(len(part[0]) for part in (made.train, made.validation, made.test)) == 60
+
+
+def test_the_shape_of_a_sample_is_what_the_file_says(door: Door, tmp_path: Path) -> None:
+    """A size that nobody would guess, in a program and in the text of the layers."""
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 3, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 2)
+    )
+    program = io.BytesIO()
+    torch.export.save(torch.export.export(network, (torch.zeros(2, 2, 11, 7),)), program)
+    text = "input 2 11 7\nconv 3 kernel=3\nglobalpool\nflatten\nlinear 2"
+    for name, data, layers in (("n.pt2", program.getvalue(), ""), ("n.pt", saved(network.state_dict()), text)):
+        found = ask(door, tmp_path, network=put(tmp_path, "network", name, data), architecture=layers)["network"]
+        assert found["input"] == [2, 11, 7]
+        assert [layer["gives"] for layer in found["layers"]] == [[3, 9, 5], [2]]
 
 
 def test_a_bundle_goes_out_and_comes_back_the_same(door: Door, tmp_path: Path) -> None:

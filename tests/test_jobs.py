@@ -16,6 +16,7 @@ from nettrim_core import METHODS, load_bundle, sample_names, sweep
 from nettrim_core.jobs import Job, Pool, Status
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, load_points, save_points
+from nettrim_core.tasks import TASKS
 from nettrim_core.tasks.sweeps import solve
 from nettrim_core.worker import serve
 
@@ -177,6 +178,32 @@ def test_requests_that_cannot_be_met_are_answered(change: dict[str, Any], says: 
     request = {"task": "sweep", "sweeps": [{"plan": PLAN.to_dict(), "curves": CURVES} | change]}
     (answer,) = list(serve([json.dumps(request)]))
     assert says in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyError("gone"), "the program has a fault here (KeyError: 'gone'); try other settings"),
+        (OSError(2, "No such file", "/srv/secret/net.pt"), "FileNotFoundError: [Errno 2] No such file: 'net.pt'"),
+        (MemoryError(), "not enough memory for this (MemoryError); try fewer samples"),
+        (RuntimeError("can't allocate memory: 9 bytes\nand a trace"), "allocate memory: 9 bytes); try fewer samples"),
+        (RuntimeError("what a tool says\nand a trace"), "a fault here (RuntimeError: what a tool says); try"),
+        (AssertionError(), "(AssertionError)"),
+    ],
+)
+def test_a_fault_in_one_task_does_not_end_the_worker(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(request: dict[str, Any], bench: Any) -> Iterator[dict[str, Any]]:
+        raise error
+        yield {}
+
+    monkeypatch.setitem(TASKS, "check", fail)
+    asked = [{"task": "check"}, {"task": "forget", "bundle": "nowhere"}, [], {"task": "unheard of"}]
+    first, *others = (json.loads(line) for line in serve(map(json.dumps, asked)))
+    assert says in first["error"]
+    assert len(others) == 3
+    assert "error" in others[-1]
 
 
 def test_the_second_solver_agrees_on_a_real_layer() -> None:

@@ -193,13 +193,23 @@ def test_the_worker_writes_what_the_recipe_makes(name: str) -> None:
     assert last["costs"]["sentence"].startswith("Zeros save space only")
 
 
-def test_a_format_that_cannot_hold_the_network_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (ValueError, "{file}: not this network"),
+        (RuntimeError, "it cannot be written (RuntimeError: {file}: not this network): choose another format"),
+        (AttributeError, "it cannot be written (AttributeError: {file}: not this network): choose another format"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_network_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception], says: str
+) -> None:
     def refuse(source: Any, path: Path) -> str:
-        raise ValueError(f"{path}: not this network")
+        raise kind(f"{path}: not this network")
 
     monkeypatch.setitem(FORMATS, "csr", replace(FORMATS["csr"], check=refuse))
     _, sparse, weights, last = answers(SMALL, "epsilon", ["csr", "safetensors"])
-    assert sparse == {"format": "csr", "refused": f"{FORMATS['csr'].file}: not this network"}
+    assert sparse == {"format": "csr", "refused": says.format(file=FORMATS["csr"].file)}
     assert "check" in weights
     assert "costs" in last
 

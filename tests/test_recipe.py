@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 import subprocess
@@ -33,6 +34,7 @@ from nettrim_core import (
     save_bundle,
 )
 from nettrim_core.data import DataOptions
+from nettrim_core.finetune import FineTuning
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan, method_from
 from nettrim_core.recipes.carry_out import Outcome, carry_out
@@ -128,6 +130,47 @@ def test_retraining_is_reported_apart_from_the_pruning() -> None:
     for layer in LAYERS:
         kept = plain.model.get_parameter(f"{layer}.weight") != 0
         assert not bool(tuned.model.get_parameter(f"{layer}.weight")[~kept].any())
+
+
+@pytest.mark.parametrize("rounds", [(), (0.5, 0.8)])
+@pytest.mark.parametrize("where", ["telling", "training"])
+def test_an_interrupt_anywhere_keeps_the_network_of_the_steps_that_were_heard_of(
+    rounds: tuple[float, ...], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a step is told of, or after an epoch has found a better network and before anybody heard of it."""
+    recipe, heard = Recipe(PLAN, LOBS, training=Training(epochs=4, rate=0.05), rounds=rounds), list[str]()
+    stop = 9 if rounds else 3
+
+    def hear(what: str, done: int, of: int) -> None:
+        if what.startswith(("retraining", "round")):
+            heard.append(what)
+            if where == "telling" and len(heard) == stop:
+                raise KeyboardInterrupt
+
+    def judge(self: FineTuning, model: nn.Module) -> tuple[float, float | None]:
+        if where == "training" and len(heard) == stop:
+            self.model = copy.deepcopy(model)  # as if it were the best
+            raise KeyboardInterrupt
+        return before(self, model)
+
+    before = FineTuning._judge
+    monkeypatch.setattr(FineTuning, "_judge", judge)
+    first = carry_out(recipe, load_bundle("digits_mlp"), hear)
+    assert first.interrupted == first.recipe.steps == len(heard) == stop
+    monkeypatch.undo()
+    again = replay(first.recipe)
+    assert again.same is True
+    assert (again.interrupted, again.recipe.steps) == (0, stop)  # it ended where it was to end
+    assert carry_out(recipe, load_bundle("digits_mlp")).interrupted == 0
+
+
+def test_an_interrupt_before_the_first_step_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(self: FineTuning, model: nn.Module) -> tuple[float, float | None]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FineTuning, "_judge", judge)
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(RECIPES["retrained"], load_bundle("digits_mlp"))
 
 
 def test_another_result_is_told_apart(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from nettrim_core.formats.format import Format, Source
@@ -15,11 +14,12 @@ def _write(source: Source, path: Path) -> None:
 
 def _check(source: Source, path: Path) -> str:
     with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    found = [(row["method"], float(row["epsilon"]), float(row["zeros"])) for row in rows]
-    if found != [(r.method, r.settings["epsilon"], r.sparsity) for r in source.curves]:
-        raise ValueError(f"{path}: the points differ after loading")
-    return f"{path.name} was loaded again: {len(rows)} points as written, to the last digit"
+        found = file.read().split("\n")
+    wanted = curves_csv(source.curves).split("\n")
+    if found != wanted:
+        line = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False), 1) if a != b), len(found))
+        raise ValueError(f"{path}: line {line} differs after loading")
+    return f"{path.name} was loaded again: {len(source.curves)} points as written, every figure to the last digit"
 
 
 FORMAT = Format(

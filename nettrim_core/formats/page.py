@@ -69,39 +69,48 @@ def _table(layers: Iterable[LayerReport]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, layers))}</tbody></table>"
 
 
-def _row(layer: LayerReport) -> str:
+def _cells(layer: LayerReport) -> tuple[str, ...]:
+    """A row of the table, in the order of its heads."""
     size = layer.output_norm or 1.0
     gap = "none" if layer.gap is None else f"gap {layer.gap:.1e}"
     mark = "" if layer.converged else " (not converged)"
     bound = "none" if layer.bound is None else f"{layer.bound / size:.3g}"
-    notes = "".join(f"<br><small>{escape(note)}</small>" for note in layer.notes)
-    cells = (
-        f"{escape(layer.name)}{notes}", f"{layer.weights:,}", f"{layer.sparsity:.1%}", f"{layer.held:.3g}",
-        f"{layer.epsilon:.3g}", f"{gap}{mark}", f"{layer.error / size:.3g}", bound,
+    return (
+        layer.name, f"{layer.weights:,}", f"{layer.sparsity:.1%}", f"{layer.held:.3g}", f"{layer.epsilon:.3g}",
+        f"{gap}{mark}", f"{layer.error / size:.3g}", bound,
     )  # fmt: skip
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _row(layer: LayerReport) -> str:
+    name, *figures = map(escape, _cells(layer))
+    notes = "".join(f"<br><small>{escape(note)}</small>" for note in layer.notes)
+    return f"<tr><td>{name}{notes}</td>{''.join(f'<td>{figure}</td>' for figure in figures)}</tr>"
 
 
 class _Read(HTMLParser):
-    """The report in a page, its figures, and whatever it would load from elsewhere."""
+    """What a page says, by the elements that are compared; its figures, and whatever it would load from elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.data, self.figures, self.loads = "", 0, []
-        self._inside = False
+        self.said: dict[str, list[str]] = {"script": [], "p": [], "td": [], "pre": []}
+        self.figures, self.loads = 0, []
+        self._inside = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self._inside = tag == "script" and given.get("id") == "report"
+        if tag in self.said and (tag != "script" or given.get("id") == "report"):
+            self._inside = tag
+            self.said[tag].append("")
         self.figures += "plotly-graph-div" in (given.get("class") or "")
         self.loads += [value for name, value in attrs if name in ("src", "href") and value]
 
     def handle_endtag(self, tag: str) -> None:
-        self._inside = False
+        if tag == self._inside:
+            self._inside = ""
 
     def handle_data(self, data: str) -> None:
         if self._inside:
-            self.data += data
+            self.said[self._inside][-1] += data
 
 
 def _write(source: Source, path: Path) -> None:
@@ -111,12 +120,26 @@ def _write(source: Source, path: Path) -> None:
 def _check(source: Source, path: Path) -> str:
     read = _Read()
     read.feed(path.read_text(encoding="utf-8"))
-    if Report.from_dict(json.loads(read.data)).to_dict() != source.report.to_dict():
-        raise ValueError(f"{path}: the report in the page differs after loading")
+    read.close()
+    report, recipe, said = source.report, source.recipe, read.said
+    sentences = list(summary(report))
+    cells = [text for layer in report.layers for text in (layer.name + "".join(layer.notes), *_cells(layer)[1:])]
+    code = [] if recipe is None else [recipe.to_toml(), script(recipe)]
+    compared = {
+        "report in the page": [Report.from_dict(json.loads(data)).to_dict() for data in said["script"]]
+        == [report.to_dict()],
+        "page's text": said["p"][: len(sentences)] == sentences,
+        "page's table": said["td"] == cells,
+        "recipe or the Python in the page": said["pre"] == code,
+    }
+    for what, same in compared.items():
+        if not same:
+            raise ValueError(f"{path}: the {what} differs after loading")
     if read.loads or not read.figures:
         raise ValueError(f"{path}: {read.figures} figures, and the page would load {read.loads} from elsewhere")
     charts = f"{read.figures} charts, and nothing comes from elsewhere"
-    return f"{path.name} was loaded again: every figure of the report equal, {charts}"
+    parts = "the sentences and the table" if recipe is None else "the sentences, the table, the recipe and the Python"
+    return f"{path.name} was loaded again: every figure of the report in its data equal, {parts} as written, {charts}"
 
 
 FORMAT = Format(

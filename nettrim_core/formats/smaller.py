@@ -41,7 +41,10 @@ def load_smaller(path: str | Path) -> nn.Module:
 def _write(source: Source, path: Path) -> None:
     small, _ = without_dead(source.model, source.rows[:1])
     if not isinstance(small, nn.Sequential):
-        raise ValueError(f"{path}: only a chain, nn.Sequential, can be made smaller; this is a {type(small).__name__}")
+        raise ValueError(
+            f"{path}: only a chain, nn.Sequential, can be made smaller, and this is a {type(small).__name__}: take "
+            "compact, which has few bytes for zeros, or onnx or pt2, which hold the whole computation"
+        )
     architecture = json.dumps(describe(small))
     save_file(state_of(small), path, {KEY: architecture})
 

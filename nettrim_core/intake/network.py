@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,14 +21,15 @@ LENGTHS = (40, 64, 128, 100, 256, 32, 1000, 512)
 NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
-def described(model: nn.Module, example: Tensor | None) -> dict[str, Any]:
+def described(model: nn.Module, example: Tensor | None, shape: Sequence[int] | None = None) -> dict[str, Any]:
     """``{"parameters": how many, "input": shape of a sample or None, "layers": [...]}`` with, for everything that has
     parameters, its name, kind, parameters, the shape of its outputs (None where the network cannot be run), and
-    "prunes", with the reason in "why" where it does not. example: a few inputs; without any, one is guessed.
+    "prunes", with the reason in "why" where it does not. example: a few inputs; without any, one of this shape is made,
+    or of a usual one where that is not known.
 
     Raises ValueError for a layer's name that a link or a page could not carry, and for too many layers.
     """
-    example = guessed(model) if example is None else example[:1]
+    example = guessed(model, shape) if example is None else example[:1]
     owners = {name: module for name, module in model.named_modules() if list(module.parameters(recurse=False))}
     if len(owners) > MOST_LAYERS:
         raise ValueError(
@@ -63,11 +65,12 @@ def described(model: nn.Module, example: Tensor | None) -> dict[str, Any]:
     }
 
 
-def guessed(model: nn.Module) -> Tensor | None:
-    """An input that the network takes, of a usual shape for its first layer; None where none of them fits. Nothing is
-    computed: only shapes are followed."""
+def guessed(model: nn.Module, known: Sequence[int] | None = None) -> Tensor | None:
+    """An input that the network takes, of the known shape or of a usual one for its first layer; None where none of
+    them fits. Nothing is computed: only shapes are followed."""
     bare = copy.deepcopy(model).to("meta")
-    return next((torch.zeros(1, *shape) for shape in _usual(model) if _takes(bare, shape)), None)
+    shapes = chain([] if known is None else [tuple(known)], _usual(model))
+    return next((torch.zeros(1, *shape) for shape in shapes if _takes(bare, shape)), None)
 
 
 def _takes(bare: nn.Module, shape: tuple[int, ...]) -> bool:

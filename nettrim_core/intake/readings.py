@@ -19,7 +19,7 @@ from nettrim_core.data.source import opened, shown
 from nettrim_core.intake.example import example
 from nettrim_core.intake.network import described
 from nettrim_core.intake.packing import unpack
-from nettrim_core.models import load_model
+from nettrim_core.models import load_model, sample_shape
 
 TAKEN = "taken"  # folder of the bundle that is made
 UNPACKED = "unpacked"  # and of one that came as an archive
@@ -88,7 +88,7 @@ def look(request: dict[str, Any]) -> dict[str, Any]:
         found["fit"] = None if fit is None else fit.to_dict()
         try:
             takes = data.calibration if data is not None and fit is not None and fit.takes else None
-            found["network"] = {"title": given.title, **described(given.model, takes)}
+            found["network"] = {"title": given.title, **described(given.model, takes, given.shape)}
         except ValueError as error:
             name = Path(request["network"]).name
             found["network"] = {"refused": sentence(ValueError(f"{name}: {error}"), request)}
@@ -122,9 +122,10 @@ TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"look": look, "t
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """A network, and what came with it in a bundle."""
+    """A network, the shape of its inputs where its file says it, and what came with it in a bundle."""
 
     model: nn.Module | None = None
+    shape: tuple[int, ...] | None = None
     data: Data | None = None
     title: str = ""
     card: str = ""
@@ -143,7 +144,8 @@ def _network(request: dict[str, Any]) -> Given:
         finally:
             shutil.rmtree(UNPACKED, ignore_errors=True)
     text = request.get("architecture") or None
-    return Given(load_model(path, architecture=text))
+    model = load_model(path, architecture=text)
+    return Given(model, sample_shape(model, text))
 
 
 def _of_bundle(bundle: Bundle) -> Given:
@@ -153,7 +155,7 @@ def _of_bundle(bundle: Bundle) -> Given:
     classes = bundle.classes if named else tuple(map(str, range(count)))
     reading = Reading("", "arrays", "", DataOptions())
     data = Data(bundle.title, bundle.train, bundle.validation, bundle.test, classes, reading)
-    return Given(bundle.model, data, shown(bundle.title), bundle.card)
+    return Given(bundle.model, None, data, shown(bundle.title), bundle.card)
 
 
 def _data(request: dict[str, Any]) -> Data:

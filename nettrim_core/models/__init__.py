@@ -9,6 +9,8 @@ from torch import nn
 
 from nettrim_core.bundle import network_of
 from nettrim_core.models import pt2, weights
+from nettrim_core.models.layer_list import Listing, layer_list
+from nettrim_core.wired import Wired
 
 
 def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
@@ -38,6 +40,15 @@ def load_model(path: str | Path, *, architecture: object = None) -> nn.Module:
         f"{path}: networks are read from .pt2, .onnx, .safetensors, .pt and .pth files and bundle folders: save it as "
         "one of these"
     )
+
+
+def sample_shape(model: nn.Module, architecture: object = None) -> tuple[int, ...] | None:
+    """Of one input of a network that :func:`load_model` has read with this ``architecture``, where the file or the
+    listing of its layers says it; None where neither does."""
+    if isinstance(model, Wired):
+        return model.sample_shape
+    listing = layer_list(architecture) if isinstance(architecture, str) else architecture
+    return listing.sample_shape if isinstance(listing, Listing) else None
 
 
 def _is_program(path: Path) -> bool:

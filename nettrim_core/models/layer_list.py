@@ -51,6 +51,11 @@ class Listing:
         """The first one with its line; empty where there is none."""
         return next((f"line {i}: {line.problem}" for i, line in enumerate(self.lines, 1) if line.problem), "")
 
+    @property
+    def sample_shape(self) -> Shape | None:
+        """Of one input, as the first line says it; None where that has a problem."""
+        return next((line.shape for line in self.lines if line.shape is not None), None)
+
 
 @dataclass(frozen=True)
 class Kind:

@@ -26,7 +26,7 @@ class Wiring:
     """
 
     def __init__(self, sample_shape: Sequence[int], batch: int | None = None) -> None:
-        self.batch = batch
+        self.sample_shape, self.batch = tuple(sample_shape), batch
         self.layers: dict[str, nn.Module] = {}
         self.tensors: dict[str, Tensor] = {}
         self.weights: dict[str, Tensor] = {}
@@ -122,6 +122,7 @@ class Wiring:
             if shape[:1] != (batch,):
                 raise ValueError(f"the output has the shape {tuple(shape)} for {batch} samples: a row each is needed")
         made = Wired(self.layers, {p: v.to("meta") for p, v in self.tensors.items()}, self.steps, output)
+        made.sample_shape = self.sample_shape
         return filled(made, self.weights)
 
     def owners(self, names: Iterable[str]) -> Iterator[str]:

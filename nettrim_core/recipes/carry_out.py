@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -17,21 +16,21 @@ from nettrim_core.masks import masks_of
 from nettrim_core.recipes.made import Made
 from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.report import Report, Retraining
-from nettrim_core.rounds import prune_rounds
+from nettrim_core.rounds import Step, prune_rounds
 
-T = TypeVar("T")
 Hear = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What a recipe makes. recipe: the same, with its fingerprint and what was made. inputs: the calibration inputs,
-    (samples, ...)."""
+    (samples, ...). interrupted: after how many steps somebody broke the retraining off, this time; 0 if nobody did."""
 
     model: nn.Module
     report: Report
     recipe: Recipe
     inputs: Tensor
+    interrupted: int = field(default=0, kw_only=True)
 
 
 def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outcome:
@@ -51,31 +50,45 @@ def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outco
     model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps)
     inputs = recipe.plan.inputs(bundle)
     done = dataclasses.replace(
-        recipe, fingerprint=bundle.fingerprint, steps=steps.taken if steps.cut else 0,
-        made=Made.of(model, report, inputs),
-    )  # fmt: skip
-    return Outcome(model, report, done, inputs)
+        recipe, fingerprint=bundle.fingerprint, steps=steps.cut, made=Made.of(model, report, inputs)
+    )
+    return Outcome(model, report, done, inputs, interrupted=steps.interrupted)
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A retraining after so many steps were taken: the last one, and the epochs of its round up to it."""
+
+    taken: int
+    last: Step
+    epochs: list[Epoch]
 
 
 class Steps:
     """Steps of a retraining, until they end, so many were taken (0: any number), or somebody presses Ctrl-C after the
-    first. cut: did they not end by themselves?"""
+    first. cut: after how many, if they did not end by themselves; interrupted: likewise, if it was Ctrl-C; else 0."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.taken, self.cut = most, 0, False
+        self.most, self.cut, self.interrupted = most, 0, 0
 
-    def of(self, steps: Iterator[T]) -> Iterator[T]:
+    def take(self, steps: Iterator[Step], tell: Callable[[Moment], None]) -> Moment:
+        """Take them and tell of each; the last moment. An interrupt may come at any time, while a step is taken or told
+        of: a moment is kept as a whole or not at all, so that its network is that of its steps."""
+        moment: Moment | None = None
         try:
             for step in steps:
-                self.taken += 1
-                yield step
-                if self.taken == self.most:
-                    self.cut = True
-                    return
+                taken, epochs = (0, []) if moment is None else (moment.taken, moment.epochs)
+                moment = Moment(taken + 1, step, [] if step.epoch is None else [*epochs, step.epoch])
+                tell(moment)
+                if moment.taken == self.most:
+                    self.cut = self.most
+                    break
         except KeyboardInterrupt:
-            if not self.taken:
+            if moment is None:
                 raise
-            self.cut = True
+            self.cut = self.interrupted = moment.taken
+        assert moment is not None
+        return moment
 
 
 def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
@@ -96,12 +109,13 @@ def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[n
     tell("pruning", 1, 1)
     if recipe.training is None:
         return model, report
-    tuning = finetune(model, _masks(model, report), bundle.train, bundle.validation, recipe.training)
-    epochs: list[Epoch] = []
-    for epoch in steps.of(iter(tuning)):
-        epochs.append(epoch)
-        tell("retraining", epoch.number, recipe.training.epochs)
-    return tuning.model, _retrained(report, recipe.training, 1, epochs, tuning.model, bundle)
+    how = recipe.training
+    tuning = finetune(model, _masks(model, report), bundle.train, bundle.validation, how)
+    moment = steps.take(
+        (Step(1, report.sparsity, report, epoch, tuning.model) for epoch in tuning),
+        lambda moment: tell("retraining", moment.epochs[-1].number, how.epochs),
+    )
+    return moment.last.model, _retrained(moment, how, bundle)
 
 
 def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
@@ -112,27 +126,22 @@ def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[n
         bundle.model, plan.inputs(bundle), recipe.method, recipe.rounds, bundle.train, bundle.validation, how,
         cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test, **plan.options(),
     )  # fmt: skip
-    last, epochs = None, []
-    for step in steps.of(rounds):
-        epochs = [] if step.epoch is None else [*epochs, step.epoch]
-        last = step
-        tell(f"round {step.round} of {count}", len(epochs), how.epochs + 1)
-    assert last is not None
-    report = last.report if not epochs else _retrained(last.report, how, last.round, epochs, last.model, bundle)
-    return last.model, report
+    moment = steps.take(
+        rounds, lambda moment: tell(f"round {moment.last.round} of {count}", len(moment.epochs), how.epochs + 1)
+    )
+    return moment.last.model, _retrained(moment, how, bundle) if moment.epochs else moment.last.report
 
 
 def _masks(model: nn.Module, report: Report) -> dict[str, Tensor]:
     return masks_of(model, [layer.name for layer in report.layers])
 
 
-def _retrained(
-    report: Report, how: Training, rounds: int, epochs: list[Epoch], model: nn.Module, bundle: Bundle
-) -> Report:
+def _retrained(moment: Moment, how: Training, bundle: Bundle) -> Report:
+    step, epochs = moment.last, moment.epochs
     best = [epoch for epoch in epochs if epoch.best][-1]
-    accuracy = evaluate(model, bundle.test, noise=()).accuracy
+    accuracy = evaluate(step.model, bundle.test, noise=()).accuracy
     retraining = Retraining(
-        dataclasses.asdict(how), rounds, epochs[-1].number, best.number, epochs[0].validation_loss,
+        dataclasses.asdict(how), step.round, epochs[-1].number, best.number, epochs[0].validation_loss,
         best.validation_loss, None if accuracy is None else accuracy.value,
     )  # fmt: skip
-    return dataclasses.replace(report, retraining=retraining)
+    return dataclasses.replace(step.report, retraining=retraining)

@@ -11,6 +11,7 @@ from typing import Any
 from nettrim_core.costs import costs
 from nettrim_core.export import export
 from nettrim_core.formats import FORMATS
+from nettrim_core.formats.quiet import refusal
 from nettrim_core.recipes.carry_out import carry_out
 from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.report import Report
@@ -34,8 +35,8 @@ def files(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
                     outcome.model, outcome.report, folder, [name], inputs=outcome.inputs, recipe=outcome.recipe,
                     curves=curves,
                 )  # fmt: skip
-            except ValueError as error:
-                yield {"format": name, "refused": str(error).replace(f"{folder}/", "")}
+            except Exception as error:  # an exporter may raise anything, and the other files are not to be lost
+                yield {"format": name, "refused": refusal(error, folder)}
                 continue
             data = (Path(folder) / FORMATS[name].file).read_bytes()
         yield {"format": name, "data": base64.b64encode(data).decode(), "check": check}
