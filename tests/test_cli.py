@@ -26,7 +26,7 @@ from torch import nn
 import nettrim_cli.pruning
 from nettrim_cli.main import main
 from nettrim_cli.settings import Words
-from nettrim_core import FORMATS, METHODS, Recipe, Training, export, load_bundle, prune
+from nettrim_core import FORMATS, METHODS, Data, Recipe, Training, export, load_bundle, prune, save_bundle
 from nettrim_core.data import DataOptions
 from nettrim_core.places import SAMPLE_MODELS, STUDIO
 from nettrim_core.plan import EPSILONS, Plan
@@ -97,16 +97,27 @@ def test_export_writes_every_format_of_a_recipe(run: Run, tmp_path: Path) -> Non
     assert len(json.loads(out)["checks"]) == 2
 
 
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(torch.relu(self.fc1(x))) + x
+
+
 def test_of_all_formats_a_network_with_branches_has_all_but_one(run: Run, tmp_path: Path) -> None:
-    small = ("--method", "magnitude", "--samples", "20", "--layers", "fc", "--epsilon", "0.1", "--json")
-    code, out, _ = run("prune", "resnet_small", *small, "--out", tmp_path / "a", "--formats", "all")
+    data = Data.of(torch.randn(90, 4), torch.arange(90) % 4)
+    save_bundle(tmp_path / "net", Branching(), train=data.train, validation=data.validation, test=data.test)
+    small = ("--method", "magnitude", "--samples", "20", "--epsilon", "0.1", "--json")
+    code, out, _ = run("prune", tmp_path / "net", *small, "--out", tmp_path / "a", "--formats", "all")
     assert code == 0
     wanted = {entry.file for entry in FORMATS.values() if not entry.needs_curves} - {"smaller.safetensors"}
     assert {path.name for path in (tmp_path / "a").iterdir()} == wanted
     (refused,) = (check for check in json.loads(out)["checks"] if "was not written" in check)
     assert refused.startswith("smaller.safetensors was not written: only a chain")
     assert "take compact" in refused
-    code, _, err = run("prune", "resnet_small", *small, "--out", tmp_path / "b", "--formats", "smaller")
+    code, _, err = run("prune", tmp_path / "net", *small, "--out", tmp_path / "b", "--formats", "smaller")
     assert code == 1
     assert "only a chain" in err
 

@@ -211,7 +211,7 @@ def test_endings_may_be_in_capitals(ending: str, tmp_path: Path) -> None:
         torch.export.save(torch.export.export(model, (x,)), path)
     elif ending == "onnx":
         with quiet():
-            torch.onnx.export(model, (x,), path, dynamo=True)
+            torch.onnx.export(model, (x,), path, dynamo=True, external_data=False)
     elif ending == "safetensors":
         save_file(model.state_dict(), path)
     else:
