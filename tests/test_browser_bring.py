@@ -11,7 +11,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, expect
 
 from nettrim_core import load_bundle
-from tests.browsing import KNOB, in_both_schemes, opened
+from tests.browsing import KNOB, in_both_schemes, opened, settled
 from tests.hostile_data import HOSTILE as DATA
 from tests.hostile_data import npz
 from tests.hostile_networks import HOSTILE, good
@@ -55,7 +55,7 @@ def test_from_files_to_curves_that_are_dragged(page: Page, browser: Browser, ser
     sentence = page.locator(".st-key-sentence")
     for name in ("Net-Trim sets", "L-OBS sets"):
         expect(sentence).to_contain_text(name, timeout=120_000)
-    expect(page.get_by_text("Solving:")).to_have_count(0, timeout=120_000)
+    settled(page)  # the knob moves up when the progress above it goes
     knob = page.get_by_role("slider", name=KNOB)
     box = knob.bounding_box()
     assert box is not None
