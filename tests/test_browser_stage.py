@@ -228,6 +228,7 @@ def test_release_and_layer_toggle_are_answered_at_once(page: Page) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.long
 def test_a_layer_toggle_after_a_live_sweep_shows_what_is_known_and_judges_it(page: Page) -> None:
     """Zeros of the layers that are known at once, accuracy as pending, and then the accuracy, without a new solve."""
     charted(page, "/?model=lenet_300_100&methods=magnitude&n=900")
@@ -314,6 +315,7 @@ for cell in nbformat.read(sys.argv[1], as_version=4).cells:
 """
 
 
+@pytest.mark.long
 def test_work_of_another_visitor_is_waited_for_in_a_line(page: Page, browser: Browser, server: str) -> None:
     context = browser.new_context(base_url=server)
     other = context.new_page()

@@ -43,6 +43,7 @@ def test_a_mutated_notebook_is_read_or_refused(seed: int, how: str) -> None:
     fuzz.notebook(mutated(NOTEBOOK, seed, how))
 
 
+@pytest.mark.long
 def test_the_fuzzer_runs_for_its_time_and_finds_what_is_not_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert fuzz.main(["2"]) == 0
     assert "damaged files" in capsys.readouterr().out
