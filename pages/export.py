@@ -42,7 +42,7 @@ def show() -> None:
         )  # fmt: skip
         state["w_export.how"] = choice.of("export").how
         st.segmented_control(
-            "Result", list(said.HOW), format_func=said.HOW.__getitem__, required=True, key="w_export.how",
+            "Result", list(said.HOW), format_func=said.HOW.__getitem__, required=True, key="w_export.how", wrap=True,
             on_change=frame.picked_setting, args=("export.how",), help=setting_fields()["export.how"].metadata["help"],
         )  # fmt: skip
     how, method = choice.of("export").how, choice.lens[1]
