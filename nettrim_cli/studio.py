@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, cast
@@ -161,37 +160,13 @@ def _upload() -> str:
 
 
 def _studio() -> str:
-    """The files that the studio starts with, and those that they name, and so on."""
-    found: set[str] = set()
-    missing, asked = [], ["app.py", ".streamlit/config.toml", "pages/_main.py"]
-    while asked:
-        name = asked.pop()
-        if name in found:
-            continue
-        found.add(name)
-        if not (STUDIO / name).is_file():
-            missing.append(name)
-        elif name.endswith(".py"):
-            asked += _named(ast.parse((STUDIO / name).read_text(encoding="utf-8"), name))
+    """All that was installed, as the installation itself lists it, and what the studio starts with."""
+    listed = [Path(str(file.locate())) for file in metadata.files(environment.PACKAGE) or () if file.suffix != ".pyc"]
+    listed += [STUDIO / name for name in ("app.py", ".streamlit/config.toml", "pages/_main.py")]
+    missing = [str(path) for path in listed if not path.is_file()]
     if missing:
-        raise ValueError(f"{STUDIO}: parts of the studio are missing: {', '.join(sorted(missing))}")
-    return f"{STUDIO}, {len(found)} files"
-
-
-def _named(code: ast.Module) -> Iterator[str]:
-    """The files of the studio that a module of it imports or opens."""
-    for node in ast.walk(code):
-        match node:
-            case ast.ImportFrom(module="pages", names=names):
-                yield from (f"pages/{alias.name}.py" for alias in names)
-            case ast.ImportFrom(module=str(module)) if module.startswith("pages."):
-                yield f"{module.replace('.', '/')}.py"
-            case ast.BinOp(left=ast.Name(id="HERE"), right=ast.Constant(value=str(name))):
-                yield f"pages/{name}"
-            case ast.BinOp(left=ast.Name(id="WEB"), right=ast.Constant(value=str(name))):
-                yield f"pages/web/{name}"
-            case ast.Call(func=ast.Name(id="_component"), args=[ast.Constant(value=str(name)), *_]):
-                yield f"pages/web/{name}.js"
+        raise ValueError(f"missing: {', '.join(missing)}: install {environment.PACKAGE} again")
+    return f"{STUDIO}, all {len(listed)} files"
 
 
 def _plotly() -> str:

@@ -7,13 +7,14 @@ import dataclasses
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from nettrim_cli.main import main
 from nettrim_cli.settings import Words
 from nettrim_core import FORMATS, METHODS, Data, Recipe, Training, export, load_bundle, prune, save_bundle
 from nettrim_core.data import DataOptions
-from nettrim_core.places import SAMPLE_MODELS, STUDIO
+from nettrim_core.places import SAMPLE_MODELS
 from nettrim_core.plan import EPSILONS, Plan
 from nettrim_core.record import load_points
 from nettrim_core.worker import serve
@@ -376,23 +377,17 @@ def test_the_doctor_does_what_the_studio_does(run: Run, monkeypatch: pytest.Monk
     quick = {name: studio.CHECKS[name] for name in names}
     monkeypatch.setattr(studio, "CHECKS", quick)
     assert run("doctor")[0] == 0
-    shutil.copytree(STUDIO / "pages", tmp_path / "pages", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / ".streamlit").mkdir()
-    for name in ("app.py", ".streamlit/config.toml"):
-        shutil.copy(STUDIO / name, tmp_path / name)
-    monkeypatch.setattr(studio, "STUDIO", tmp_path)
-    assert run("doctor")[0] == 0
-    files = [path for path in (tmp_path / "pages").rglob("*") if path.is_file()]
+    files = [metadata.PackagePath(name) for name in ("page.py", "knob.js")]
     for file in files:
-        file.rename(tmp_path / "away")
-        with pytest.raises(ValueError, match=re.escape(f"missing: {file.relative_to(tmp_path)}")):
-            studio._studio()
-        (tmp_path / "away").rename(file)
+        file.dist = SimpleNamespace(locate_file=lambda file: tmp_path / file)  # type: ignore[attr-defined]
+        (tmp_path / file).write_text("")
+    monkeypatch.setattr(studio.metadata, "files", lambda _: files)
+    assert studio._studio().endswith(" all 5 files")
+    (tmp_path / "knob.js").unlink()
     monkeypatch.setattr(studio.metadata, "requires", lambda _: ["torch>=99", "nowhere-at-all", "x; extra == 'test'"])
     monkeypatch.setattr(plotly.offline, "get_plotlyjs", lambda: (_ for _ in ()).throw(FileNotFoundError("plotly")))
     monkeypatch.setattr(sys, "executable", "/bin/false")  # what the process for uploads is started with
     monkeypatch.setattr(studio, "load_model", lambda path: nn.Linear(4, 2))
-    files[0].unlink()
     code, out, _ = run("doctor", "--json")
     assert code == 3
     says = {entry["check"]: entry["says"] for entry in json.loads(out)["checks"] if not entry["ok"]}
@@ -400,6 +395,7 @@ def test_the_doctor_does_what_the_studio_does(run: Run, monkeypatch: pytest.Monk
     assert re.search("torch .* is installed, and >=99 is needed; nowhere-at-all is not installed", says["requirements"])
     assert "gives other outputs" in says["exports"]
     assert "the reader broke off" in says["uploads"]
+    assert f"missing: {tmp_path / 'knob.js'}: install" in says["the studio's files"]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,9 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_cache import populate_hash_if_needed
 from streamlit.testing.v1 import AppTest
@@ -24,16 +21,6 @@ from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
 from pages import axes, curves, store, words
 from pages.state import Choice
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def app() -> Iterator[AppTest]:
-    st.cache_resource.clear()
-    store.points.cache_clear()
-    yield AppTest.from_file(str(ROOT / "app.py"), default_timeout=240)
-    st.cache_resource.clear()
 
 
 def opened(app: AppTest, **query: str) -> AppTest:
