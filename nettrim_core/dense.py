@@ -116,7 +116,8 @@ class Dense:
                 f"the layers on {len(self.inputs):,} samples take {total / 1e9:.1f} GB, {sum(held.values()) / 1e9:.1f} "
                 f"GB of them for inputs and outputs{solving}, most of it for {worst!r}; the limit is "
                 f"{self.memory_limit / 1e9:.1f} GB. Use fewer samples, fewer patches (max_patches; None keeps all and "
-                "holds a convolution's images in their place) or fewer layers at a time, or raise memory_limit"
+                "holds a convolution's images in their place) or fewer layers at a time, or raise memory_limit (on a "
+                "server, [work] memory_mb)"
             )
 
     def stale_norms(self, pruned: Iterable[Target]) -> list[str]:

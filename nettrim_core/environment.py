@@ -12,6 +12,7 @@ import torch
 PACKAGE = "nettrim-studio"
 # whose version may change a result in its last bits
 PACKAGES = (PACKAGE, "torch", "numpy", "scipy", "numba")
+CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def versions() -> dict[str, str]:
@@ -37,6 +38,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """The bytes of memory that there are: the machine's, or what the control groups leave of it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    groups = OWN_GROUPS.read_text().splitlines() if OWN_GROUPS.is_file() else []
+    unified = next((line.removeprefix("0::/") for line in groups if line.startswith("0::/")), "")
+    group = CONTROL_GROUPS / unified
+    for folder in (group, *group.parents):
+        file = folder / "memory.max"
+        if folder.is_relative_to(CONTROL_GROUPS) and file.is_file() and (said := file.read_text().strip()).isdigit():
+            limits.append(int(said))
+    return min(limits)
 
 
 def sentence() -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.cascade import Cascade
+from nettrim_core.dense import MEMORY_LIMIT
 from nettrim_core.methods import METHODS
 from nettrim_core.network import Network
 from nettrim_core.problem import Method, halving
@@ -73,11 +74,12 @@ class Plan:
         """The options that every way of pruning takes, by name."""
         return {"max_patches": self.patches, "seed": self.seed, "batchnorm": self.batchnorm}
 
-    def network(self, bundle: Bundle, rows: Rows | None = None) -> Network:
-        """The bundle's network on this plan's calibration inputs, judged on the validation rows or on others."""
+    def network(self, bundle: Bundle, rows: Rows | None = None, memory_limit: float = MEMORY_LIMIT) -> Network:
+        """The bundle's network on this plan's calibration inputs, judged on the validation rows or on others.
+        memory_limit: as for prune."""
         return Network(
             bundle.model, self.inputs(bundle), list(self.layers), rows or bundle.validation,
-            scale=dict(self.scale), **self.options(),
+            scale=dict(self.scale), memory_limit=memory_limit, **self.options(),
         )  # fmt: skip
 
 

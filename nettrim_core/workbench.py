@@ -11,6 +11,7 @@ from torch import nn
 from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
 from nettrim_core.bundle import Bundle, load_bundle
+from nettrim_core.dense import MEMORY_LIMIT
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan
@@ -21,11 +22,13 @@ from nettrim_core.report import Report
 class Workbench:
     """Everything by content: nothing here changes what comes out, only when.
 
-    folders: those of bundles that are no samples, by the names that plans have for them. Such a name is made from
-    the content, so that what is held under it stays right wherever it lies.
+    memory: bytes that a request may take, 0 for as many as usual. folders: those of bundles that are no samples, by the
+    names that plans have for them. Such a name is made from the content, so that what is held under it stays right
+    wherever it lies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int = 0) -> None:
+        self.memory = memory or MEMORY_LIMIT
         self.folders: dict[str, str] = {}
         self.forget()
 
@@ -41,7 +44,7 @@ class Workbench:
         return load_bundle(self.folders.get(name, name))
 
     def _network(self, plan: Plan) -> Network:
-        return plan.network(self.bundle(plan.bundle))
+        return plan.network(self.bundle(plan.bundle), memory_limit=self.memory)
 
     def _budget(self, plan: Plan, method: Method) -> Budget:
         return Budget(self.network(plan), method)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nettrim_core.allocate import Budget
 from nettrim_core.bundle import Bundle
+from nettrim_core.dense import MEMORY_LIMIT
 from nettrim_core.evaluate import evaluate
 from nettrim_core.finetune import Epoch, Training, finetune
 from nettrim_core.masks import masks_of
@@ -33,11 +34,11 @@ class Outcome:
     interrupted: int = field(default=0, kw_only=True)
 
 
-def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outcome:
+def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None, memory_limit: float = MEMORY_LIMIT) -> Outcome:
     """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
     ends it; the best network so far is what came out, and the recipe that comes back says after how many steps.
 
-    hear: called with what is being done, how much of it is done, and of how much. Raises ValueError where network and
+    hear: called with what is being done, how much of it is done, and of how much. memory_limit: as for prune. Raises ValueError where network and
     rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and :func:`nettrim_core.allocate`.
     """
     if recipe.fingerprint not in ("", bundle.fingerprint):
@@ -47,7 +48,7 @@ def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None) -> Outco
         )
     tell = hear or (lambda what, done, of: None)
     steps = Steps(recipe.steps)
-    model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps)
+    model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps, memory_limit)
     inputs = recipe.plan.inputs(bundle)
     done = dataclasses.replace(
         recipe, fingerprint=bundle.fingerprint, steps=steps.cut, made=Made.of(model, report, inputs)
@@ -91,12 +92,12 @@ class Steps:
         return moment
 
 
-def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
+def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, memory_limit: float) -> tuple[nn.Module, Report]:
     """Pruned once, and retrained where that is asked for."""
     plan, asked = recipe.plan, recipe.budget
     cascade = plan.cascade or False
     tell("pruning", 0, 1)
-    network = plan.network(bundle, bundle.test)
+    network = plan.network(bundle, bundle.test, memory_limit)
     if asked is None:
         model, report = next(network.points(recipe.method, [recipe.method.epsilon], cascade))
     else:
@@ -118,13 +119,14 @@ def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[n
     return moment.last.model, _retrained(moment, how, bundle)
 
 
-def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps) -> tuple[nn.Module, Report]:
+def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, memory_limit: float) -> tuple[nn.Module, Report]:
     """Pruned and retrained in turn."""
     plan, how, count = recipe.plan, recipe.training, len(recipe.rounds)
     assert how is not None
     rounds = prune_rounds(
         bundle.model, plan.inputs(bundle), recipe.method, recipe.rounds, bundle.train, bundle.validation, how,
-        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test, **plan.options(),
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test, memory_limit=memory_limit,
+        **plan.options(),
     )  # fmt: skip
     moment = steps.take(
         rounds, lambda moment: tell(f"round {moment.last.round} of {count}", len(moment.epochs), how.epochs + 1)
