@@ -19,11 +19,13 @@ from typing import Any, ClassVar, Self
 
 import platformdirs
 
+from nettrim_core import environment as machine
 from nettrim_core.problem import Settings, setting
 
 APP = "nettrim"
 FILE = "nettrim.toml"
 VARIABLE = "NETTRIM_SETTINGS"
+CORES_EACH = 2  # of a job: see "One worker or two" in docs/howto/server.md
 
 
 class Section(Settings):
@@ -68,7 +70,40 @@ class Storage(Section):
         return Path(self.folder).expanduser() if self.folder else platformdirs.user_data_path(APP)
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage)
+@dataclass(frozen=True)
+class Work(Section):
+    """What solving may take of the machine; where 0 is said, the machine says it."""
+
+    table: ClassVar[str] = "work"
+    workers: int = setting(0, 0, 1000, help="jobs that are solved at the same time; 0: one for every two cores")
+    threads: int = setting(0, 0, 1000, help="threads of each, at most its share of the cores; 0: all of its share")
+    memory_mb: int = setting(0, 0, 10_000_000, help="megabytes that a job may take; 0: half of the machine's memory")
+    begun: int = setting(8, 1, 1000, help="jobs that are kept in memory while they take turns; others wait in line")
+    waiting: int = setting(4, 1, 1000, help="jobs that one visitor may have in line or under way")
+
+    @property
+    def places(self) -> int:
+        """How many jobs are solved at the same time."""
+        return self.workers or max(machine.cores() // CORES_EACH, 1)
+
+    @property
+    def room(self) -> int:
+        """How many jobs may have begun and not ended."""
+        return max(self.begun, self.places)
+
+    @property
+    def threads_each(self) -> int:
+        """The same for every job, so that results do not depend on who else is there."""
+        share = max(machine.cores() // self.places, 1)
+        return min(self.threads or share, share)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a job may take."""
+        return self.memory_mb * 1_000_000 or machine.memory() // 2
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Work)
 
 
 def variable(section: type[Section], name: str) -> str:

@@ -1,23 +1,30 @@
 """The child process that solves: requests come in and answers go out as lines of JSON.
 
-Work is done here (``python -m nettrim_core.worker PARENT``, which is the server's process id) and not in the server, so
-that a page stays responsive and a cancel is a kill. A request names one of :data:`nettrim_core.tasks.TASKS`,
-``{"task": "sweep", ...}``; each answer is a line, and ``{"done": true}`` the last. A request that cannot be
-met is answered with ``{"error": "one sentence"}``.
+Work is done here and not in the server, so that a page stays responsive and a cancel is a kill. A request names one of
+:data:`nettrim_core.tasks.TASKS`, ``{"task": "sweep", ...}``; each answer is a line, and ``{"done": true}`` the last.
+A request that cannot be met is answered with ``{"error": "one sentence"}``.
+
+``python -m nettrim_core.worker SOCKET THREADS MEMORY`` is what :class:`nettrim_core.forks.Workers` starts: it forks a
+worker for every socket that comes through SOCKET, with so many threads, and so many bytes of memory beside its own.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
+import resource
+import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 
-from nettrim_core.environment import cores
 from nettrim_core.formats.quiet import first_line, without_folders
 from nettrim_core.tasks import TASKS
 from nettrim_core.warm import warm_up
@@ -26,45 +33,95 @@ from nettrim_core.workbench import Workbench
 ALIVE_EVERY = 1.0  # seconds between looks at the parent
 
 
-def serve(lines: Iterable[str]) -> Iterator[str]:
-    """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken."""
-    bench = Workbench()
+def serve(lines: Iterable[str], memory: int = 0) -> Iterator[str]:
+    """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken.
+
+    memory: the bytes that a request may take, beside what this process has now; 0: any.
+    """
+    bench, before = Workbench(memory), mapped()
     for line in lines:
+        if memory and mapped() - before > memory / 2:  # what earlier requests left is not to be this one's burden
+            bench.forget()
+            gc.collect()
         try:
             request = json.loads(line)
             bench.folders = request.get("folders", {})
             for answer in TASKS[request["task"]](request, bench):
                 yield json.dumps(answer, allow_nan=False)
             yield '{"done": true}'
-        except Exception as error:  # the worker is everybody's: a fault in one task must not end it
-            yield json.dumps({"error": _sentence(error)})
+        except Exception as error:  # a fault in one task is answered like what cannot be met
+            yield json.dumps({"error": _sentence(error, memory)})
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, memory: int) -> str:
     """A ValueError says what to do; anything else is a fault of ours, or of the machine."""
+    said = without_folders(first_line(error))
+    if isinstance(error, MemoryError) or any(words in said for words in ("allocate memory", "bad_alloc", "new thread")):
+        within = f" within {memory / 1e6:,.0f} MB" if memory else ""
+        return f"there is not enough memory for this{within} ({said}); try fewer samples"
     if isinstance(error, ValueError):
         return str(error)
-    said = without_folders(first_line(error))
-    if isinstance(error, MemoryError) or "allocate memory" in said:
-        return f"there is not enough memory for this ({said}); try fewer samples"
     return f"the program has a fault here ({said}); try other settings"
 
 
 def end_with(parent: int) -> None:
-    """Leave when the process that asked is gone, even in the middle of a solve: nobody waits for the answer."""
+    """Leave when the parent is gone, even in the middle of a solve: nobody waits for the answer."""
     while os.getppid() == parent:
         time.sleep(ALIVE_EVERY)
     os._exit(1)
 
 
+def mapped() -> int:
+    """The bytes of data that this process has mapped; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.is_file() else []
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:")), 0)
+
+
+def bound(memory: int) -> None:
+    """Let this process map so many bytes more, and no others. What goes beyond raises, or ends the process; if the
+    machine as a whole has too little, a worker is ended and not the server."""
+    resource.setrlimit(resource.RLIMIT_DATA, (mapped() + memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def work(talk: socket.socket, threads: int, memory: int) -> None:
+    """A worker's life: the process id, then answers, until nobody asks any more."""
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    torch.set_num_threads(threads)
+    bound(memory)
+    with talk.makefile("r", encoding="utf-8") as lines, talk.makefile("w", encoding="utf-8") as answers:
+        answers.write(f"{os.getpid()}\n")
+        answers.flush()
+        for answer in serve(lines, memory):
+            answers.write(answer + "\n")
+            answers.flush()
+
+
 def main() -> None:
-    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    torch.set_num_threads(cores())
+    control = socket.socket(fileno=int(sys.argv[1]))
+    threads, memory = map(int, sys.argv[2:])
+    torch.set_num_threads(1)  # threads of OpenMP do not survive a fork
     warm_up()  # before the first request, which then need not wait for compiled code to be loaded
-    for answer in serve(sys.stdin):
-        sys.stdout.write(answer + "\n")
-        sys.stdout.flush()
+    gc.freeze()  # what is there now is shared, as long as nobody writes into it
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker's end
+    while True:
+        said, sockets, *_ = socket.recv_fds(control, 1, 1)
+        if not said:  # the server is gone, and so is everybody who asked
+            os.killpg(0, signal.SIGKILL)
+        if os.fork() == 0:
+            try:
+                control.close()
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                work(socket.socket(fileno=sockets[0]), threads, memory)
+            except BrokenPipeError:  # nobody hears the answer any more
+                pass
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(0)
+        os.close(sockets[0])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import OrderedDict
 from collections.abc import Callable
@@ -58,11 +59,11 @@ class Visit:
         self.stopped.discard(key)
         if folders := brought.folders(key_of(request)):
             request = request | {"folders": folders}
-            here = pool()
             for name in folders:
-                brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
+                brought.at_end(name, "worker", functools.partial(pool().forget, name))
         answers: list[dict[str, Any]] = []
-        self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)
+        job = Job(request, total, take or answers.append, owner=brought.visitor())
+        self.key, self.errands[key] = key, Errand(pool().submit(job), answers)
         self.errands.move_to_end(key)
         while len(self.errands) > KEPT:
             self.errands.popitem(last=False)
@@ -150,9 +151,12 @@ def show_progress(key: str, doing: str, again: Callable[[], None], part: float |
     job = here.job(key)
     if job is not None and job.active:
         ahead = pool().ahead_of(job)
-        text = f"Waiting for {ahead} other job{'s' * (ahead > 1)} on this server" if ahead else doing
+        if ahead and job.status is Status.QUEUED:
+            doing = f"In line: {ahead} {'others have their turn' if ahead > 1 else 'other has its turn'} first"
+        elif ahead:
+            doing += f". It takes turns with {ahead} other{'s' * (ahead > 1)} on this server"
         left, right = st.columns([4, 1], vertical_alignment="center")
-        left.progress(min(max(job.done / job.total if part is None else part, 0.0), 1.0), text=text)
+        left.progress(min(max(job.done / job.total if part is None else part, 0.0), 1.0), text=doing)
         right.button("Cancel", key="cancel", on_click=here.cancel, width="stretch")
     elif key in here.stopped:
         left, right = st.columns([4, 1], vertical_alignment="center")

@@ -72,7 +72,7 @@ def small_cnn(seed: int = 0) -> nn.Sequential:
 
 
 class Lasting(Pool):
-    """A pool whose worker serves test after test: to start one takes seconds."""
+    """A pool that serves test after test: to start one takes seconds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,11 +82,11 @@ class Lasting(Pool):
         self.jobs.append(job)
         return super().submit(job)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Leave nothing of a test to the next one."""
         for job in self.jobs:
             job.cancel()
-        super().submit(Job({"task": "forget"}, 1, lambda _: None))
+        self.forget()
         self.jobs = []
 
 
@@ -106,7 +106,7 @@ def fresh_points(lasting: Callable[[], Lasting], monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(work, "pool", lasting)
     yield
     if lasting.cache_info().currsize:  # type: ignore[attr-defined]
-        lasting().forget()
+        lasting().clear()
 
 
 @pytest.fixture
@@ -139,5 +139,5 @@ def one_thread() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole files that go by the clock, or that limit what a process may use."""
     for item in items:
-        if item.path.stem in ("test_costs", "test_intake", "test_jobs"):
+        if item.path.stem in ("test_costs", "test_intake", "test_jobs", "test_load", "test_turns"):
             item.add_marker("alone")

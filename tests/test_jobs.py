@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from nettrim_core import METHODS, load_bundle, sample_names, sweep
+from nettrim_core.configuration import Work
 from nettrim_core.jobs import Job, Pool, Status
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point, Stored, load_points, save_points
@@ -27,7 +30,7 @@ CURVES = [{"method": name, "settings": {}, "epsilons": [0.4, 0.1]} for name in (
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    pool = Pool()
+    pool = Pool(Work(workers=1))
     yield pool
     pool.close()
 
@@ -72,24 +75,29 @@ def test_the_worker_gives_what_the_core_gives(pool: Pool) -> None:
     assert {name for name, _ in points} == {"nettrim", "lobs"}
 
 
-def test_a_worker_ends_when_its_server_is_gone() -> None:
-    slow = {"plan": Plan("lenet_300_100", ("fc1",), samples=4000).to_dict(), "curves": CURVES}
-    request = json.dumps({"task": "sweep", "sweeps": [slow]})
+def test_workers_end_when_their_server_is_gone() -> None:
+    """Also one that is held."""
+    plans = [Plan("lenet_300_100", ("fc1",), samples=samples).to_dict() for samples in (3900, 4000)]
     server = f"""
-import os, subprocess, sys, time
-command = [sys.executable, "-m", "nettrim_core.worker", str(os.getpid())]
-worker = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
-worker.stdin.write({request!r} + chr(10)); worker.stdin.flush()
-print(worker.pid, flush=True)
+import time
+from nettrim_core.configuration import Work
+from nettrim_core.jobs import Job, Pool
+pool = Pool(Work(workers=1))
+for plan in {plans!r}:
+    pool.submit(Job({{"task": "sweep", "sweeps": [{{"plan": plan, "curves": {CURVES!r}}}]}}, 4, lambda _: None))
+while len(pool.processes) < 2:
+    time.sleep(0.1)
+print(*pool.processes, flush=True)
 time.sleep(600)
 """
     parent = subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout is not None
-    pid = int(parent.stdout.readline())
-    assert "point" in parent.stdout.readline()  # it is at work
+    workers = [int(word) for word in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    assert all(map(alive, workers))
     parent.kill()
     parent.wait()
-    wait(lambda: not alive(pid), 10)
+    wait(lambda: not any(map(alive, workers)), 10)
 
 
 def alive(pid: int) -> bool:
@@ -117,16 +125,20 @@ def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> N
     epsilons = [0.5, 0.1, 0.05, 0.02, 0.01]
     job = pool.submit(sweep_job(answers, slow, [{"method": "nettrim", "settings": {}, "epsilons": epsilons}]))
     wait(lambda: job.status is Status.RUNNING)
-    waiting = pool.submit(sweep_job([]))
-    assert pool.ahead_of(waiting) == 1
-    time.sleep(1)
+    time.sleep(2)  # in the middle of a solve
+    (worker,) = pool.processes
+    assert alive(worker)
     started = time.monotonic()
     job.cancel()
+    wait(lambda: not alive(worker), 1)
     assert time.monotonic() - started < 1
     assert job.status is Status.CANCELLED
     kept = len(answers)
-    wait(lambda: not waiting.active)
-    assert waiting.status is Status.DONE
+    started = time.monotonic()
+    following = pool.submit(sweep_job([]))
+    wait(lambda: following.status is Status.RUNNING, 1)  # a worker is there at once
+    wait(lambda: not following.active)
+    assert following.status is Status.DONE
     assert len(answers) == kept
     assert job.status is Status.CANCELLED
 
@@ -154,8 +166,8 @@ def test_a_failed_job_says_why_and_the_pool_lives_on(pool: Pool) -> None:
 def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
     job = pool.submit(sweep_job([], Plan("lenet_300_100", ("fc1",), samples=4000)))
     wait(lambda: job.status is Status.RUNNING)
-    assert pool._process is not None
-    pool._process.kill()
+    wait(lambda: bool(pool.processes))
+    os.kill(pool.processes[0], signal.SIGKILL)
     wait(lambda: not job.active)
     assert job.status is Status.FAILED
     assert "ended unexpectedly" in job.error
@@ -199,11 +211,10 @@ def test_a_fault_in_one_task_does_not_end_the_worker(
         yield {}
 
     monkeypatch.setitem(TASKS, "check", fail)
-    asked = [{"task": "check"}, {"task": "forget", "bundle": "nowhere"}, [], {"task": "unheard of"}]
+    asked = [{"task": "check"}, {"task": "sweep", "sweeps": []}, [], {"task": "unheard of"}]
     first, *others = (json.loads(line) for line in serve(map(json.dumps, asked)))
     assert says in first["error"]
-    assert len(others) == 3
-    assert "error" in others[-1]
+    assert [next(iter(other)) for other in others] == ["done", "error", "error"]
 
 
 def test_the_second_solver_agrees_on_a_real_layer() -> None:

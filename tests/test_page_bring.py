@@ -67,6 +67,9 @@ class AtOnce:
     def ahead_of(self, job: Job) -> int:
         return 0
 
+    def forget(self, name: str) -> None:
+        self.bench.forget()
+
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Door]:

@@ -8,7 +8,9 @@ import dataclasses
 import io
 import itertools
 import json
+import os
 import re
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -442,9 +444,8 @@ def test_a_killed_worker_leaves_the_best(app: AppTest) -> None:
     arrive(app, **{"train.epochs": "10000", "train.patience": "10000"})
     app.button(key="start").click().run()
     run_until(app, r"Best so far: epoch [1-9]")
-    process = work.pool()._process
-    assert process is not None
-    process.kill()
+    (worker,) = work.pool().processes
+    os.kill(worker, signal.SIGKILL)
     deadline = time.monotonic() + 240
     while not app.error and time.monotonic() < deadline:
         time.sleep(0.1)

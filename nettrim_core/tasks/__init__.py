@@ -5,7 +5,6 @@ from nettrim_core.tasks.behaviour import behaviour
 from nettrim_core.tasks.budget import budget, sensitivity
 from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
-from nettrim_core.tasks.forget import forget
 from nettrim_core.tasks.lens import convergence, lens, one_neuron, removal
 from nettrim_core.tasks.lessons import ball, storage, two_sets
 from nettrim_core.tasks.sweeps import sweep
@@ -17,7 +16,6 @@ TASKS = {
     "sensitivity": sensitivity,
     "check": check,
     "files": files,
-    "forget": forget,
     "lens": lens,
     "neuron": one_neuron,
     "convergence": convergence,

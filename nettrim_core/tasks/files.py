@@ -25,7 +25,7 @@ def files(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
     """
     recipe = Recipe.from_dict(request["recipe"])
     bundle = bench.bundle(recipe.plan.bundle)
-    outcome = carry_out(recipe, bundle)
+    outcome = carry_out(recipe, bundle, memory_limit=bench.memory)
     yield {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
     curves = [Report.from_dict(entry) for entry in request["curves"]]
     for name in request["formats"]:

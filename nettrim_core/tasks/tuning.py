@@ -47,7 +47,8 @@ def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
     bundle, method = bench.bundle(plan.bundle), method_from(request["method"], request["settings"])
     steps = prune_rounds(
         bundle.model, plan.inputs(bundle), method, request["targets"], bundle.train, bundle.validation, how,
-        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation, **plan.options(),
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation,
+        memory_limit=bench.memory, **plan.options(),
     )  # fmt: skip
     model, masks = bundle.model, {}
     for step in steps:
