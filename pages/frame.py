@@ -205,6 +205,13 @@ def enlarge(figure: Any) -> None:
     figure.update_layout(legend={"font": {"size": 15}})
 
 
+def folded(title: str, code: str, key: str, language: str = "python") -> None:
+    """Code below a title that opens it. It is sent when opened: to colour it costs a browser more than a chart."""
+    with st.expander(title, key=key, on_change="rerun") as fold:
+        if fold.open:
+            st.code(code, language=language)
+
+
 class Cells:
     """The cells of a page as they are shown, for its notebook: a sentence, a result, and the code that makes it."""
 
@@ -222,8 +229,7 @@ class Cells:
                 st.markdown(text)
             yield
             if code and shown(self.choice, "code"):
-                with st.expander("The Python that makes this", key=f"python_{key}"):
-                    st.code(code, language="python")
+                folded("The Python that makes this", code, f"python_{key}")
 
     def note(self, text: str) -> None:
         """Text that belongs to the page's story, shown and written to the notebook."""

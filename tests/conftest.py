@@ -128,6 +128,14 @@ def app() -> Iterator[AppTest]:
     st.cache_resource.clear()
 
 
+def unfolded(app: AppTest) -> AppTest:
+    """The page with all its folds open."""
+    for fold in app.expander:
+        if fold.proto.id:
+            app.session_state[fold.proto.id.split("-", 2)[2]] = True
+    return app.run()
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
