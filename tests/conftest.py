@@ -142,10 +142,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole files that go by the clock, or that limit what a process may use."""
-    for item in items:
-        if item.path.stem in ("test_costs", "test_intake", "test_jobs"):
-            item.add_marker("alone")
