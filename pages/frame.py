@@ -45,11 +45,9 @@ def top(title: str, intro: str, controlled: bool = True) -> Choice:
 def controls(choice: Choice) -> None:
     """What is pruned and how; the controls write to the choice in their callbacks."""
     facts = store.facts_of(choice.model)
-    titles = session.models()
-    session.shows("w_model", choice.model, titles)
-    session.shows("w_layers", list(choice.layers), facts.layers)
-    session.shows("w_methods", list(choice.methods))
-    session.shows("w_mode", choice.mode)
+    titles, state = session.models(), st.session_state
+    state["w_model"], state["w_mode"] = choice.model, choice.mode
+    state["w_layers"], state["w_methods"] = list(choice.layers), list(choice.methods)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         if shown(choice, "model"):
             st.selectbox(

@@ -26,7 +26,7 @@ from pages.curves import curve_key
 from pages.notebook import Cell
 from pages.own import MOST, Own
 from pages.state import Choice
-from tests.browsing import ROOT, charted, opened
+from tests.browsing import ROOT, charted, opened, settled
 from tests.conftest import unfolded
 from tests.test_foreign import FENCES, PICTURES, diagram
 
@@ -437,6 +437,7 @@ def test_digits_recall_pins_by_keyboard_with_the_controls(page: Page) -> None:
     page.wait_for_timeout(1000)
     assert "eps=0.2037" not in page.url
     page.keyboard.press("Backspace")
+    settled(page)
     page.locator(".st-key-w_layers").get_by_text("fc1").click()
     expect(layers).to_have_count(2, timeout=15_000)
     expect(page).to_have_url(re.compile("layers=fc2%2Cfc3"), timeout=15_000)

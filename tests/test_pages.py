@@ -19,7 +19,7 @@ from nettrim_core.methods import METHODS, NetTrim, titled
 from nettrim_core.plan import Plan, method_key
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
-from pages import axes, curves, session, store, words
+from pages import axes, curves, store, words
 from pages.state import Choice
 from tests.conftest import unfolded
 
@@ -145,24 +145,6 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
     assert "was loaded again with strict=True" in text(app)
     assert len(app.get("download_button")) == 5  # weights, report, recipe, all of them, and the notebook
     assert any("test samples" in metric.label for metric in app.metric)
-
-
-def test_a_control_is_set_only_when_it_shows_something_else(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To set it takes back a pick that has not arrived yet."""
-    monkeypatch.setattr(session, "STALE", 60.0)
-
-    def is_set() -> list[bool]:
-        app.run()
-        elements = [app.selectbox(key="w_model"), app.multiselect(key="w_methods"), *app.get("button_group")]
-        return [element.proto.set_value for element in elements if element.key in ("w_model", "w_methods", "w_layers")]
-
-    opened(app, model="digits_mlp", layers="fc2,fc3")
-    assert is_set() == [True] * 3  # for a moment: the browser may have missed it
-    monkeypatch.setattr(session, "STALE", 1e-9)
-    assert is_set() == [False] * 3
-    app.session_state["choice"] = dataclasses.replace(app.session_state["choice"], layers=("fc1",))
-    assert is_set() == [False, False, True]
-    assert app.session_state["w_layers"] == ["fc1"]
 
 
 def test_card_and_code_are_there(app: AppTest) -> None:
