@@ -59,11 +59,14 @@ def test_from_files_to_curves_that_are_dragged(page: Page, browser: Browser, ser
     knob = page.get_by_role("slider", name=KNOB)
     box = knob.bounding_box()
     assert box is not None
-    before = page.locator(".ntk-readout").inner_text()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    readout = page.locator(".ntk-readout")
+    before = readout.text_content() or ""
+    knob.hover(position={"x": 0.6 * box["width"], "y": box["height"] / 2})  # once it moves no more
     page.mouse.down()
+    box = knob.bounding_box()
+    assert box is not None
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=5)
-    assert page.locator(".ntk-readout").inner_text() != before
+    expect(readout).not_to_have_text(before)
     page.mouse.up()
     expect(page).not_to_have_url(re.compile("eps=0.1097"), timeout=10_000)
 

@@ -21,6 +21,7 @@ from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
 from pages import axes, curves, store, words
 from pages.state import Choice
+from tests.conftest import unfolded
 
 
 def opened(app: AppTest, **query: str) -> AppTest:
@@ -149,7 +150,7 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
 def test_card_and_code_are_there(app: AppTest) -> None:
     opened(app, model="lenet_300_100")
     assert "CC BY-SA 3.0" in text(app)
-    assert sum("load_bundle" in code.value for code in app.code) >= 4
+    assert sum("load_bundle" in code.value for code in unfolded(app).code) >= 4
 
 
 def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None:
