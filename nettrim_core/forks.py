@@ -123,7 +123,7 @@ class Workers:
                     [sys.executable, "-m", "nettrim_core.worker", str(theirs.fileno()), str(self.limits.threads_each),
                      str(self.limits.memory)],
                     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                    start_new_session=True, env=self._environment(),
+                    process_group=0, env=self._environment(),
                 )  # fmt: skip
             with contextlib.suppress(ProcessLookupError):
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)

@@ -55,9 +55,16 @@ class Pool:
         with self._changed:
             return [worker.pid for worker in self._seen if worker.pid]
 
+    @property
+    def active(self) -> int:
+        """How many jobs are under way or wait."""
+        with self._changed:
+            return sum(len(flight.jobs) for flight in [*self._running, *self._waiting])
+
     def submit(self, job: Job) -> Job:
         """Have it done, with any other job that asks the same at this time. Who has too many already is refused."""
-        key = json.dumps(job.request, sort_keys=True)
+        # who keeps a record of it is no part of what is asked
+        key = json.dumps({name: value for name, value in job.request.items() if name != "run"}, sort_keys=True)
         while (flight := self._flight(key, job)) is not None:
             job._cancel = partial(self._cancel, flight, job)
             if flight.join(job):
@@ -219,7 +226,8 @@ class Pool:
             passed: list[Flight] = []
             failed: list[Flight] = []
             with self._changed:
-                self._changed.wait(LOOK if self._waiting else None)
+                undecided = bool(self._waiting) or any(flight.trial for flight in self._running)
+                self._changed.wait(LOOK if undecided else None)
                 room = self._begun() <= self.limits.room
                 for flight in list(self._running):
                     if flight.trial and room:

@@ -64,13 +64,13 @@ def test_what_takes_too_much_is_ended_and_the_next_request_is_met() -> None:
 def test_an_estimate_refuses_before_anything_is_solved() -> None:
     pool = Pool(Work(workers=1, memory_mb=300))
     large = pool.submit(sweep_job([], Plan("lenet_300_100", ("fc1",), samples=8000)))
-    wait(lambda: not large.active)
+    wait(lambda: not large.active, 240)
     assert large.status is Status.FAILED
     assert "GB for solving" in large.error
     assert "the limit is 0.3 GB. Use fewer samples" in large.error
     assert large.done == 0
     small = pool.submit(sweep_job([]))
-    wait(lambda: not small.active)
+    wait(lambda: not small.active, 240)
     assert small.status is Status.DONE
     pool.close()
 
@@ -82,13 +82,13 @@ def test_a_worker_that_took_too_much_is_replaced() -> None:
     wait(lambda: job.status is Status.RUNNING)
     wait(lambda: bool(pool.processes))
     (worker,) = pool.processes
-    wait(lambda: not job.active)
+    wait(lambda: not job.active, 240)
     assert job.status is Status.FAILED
     assert "memory" in job.error
     assert "try fewer samples" in job.error
     wait(lambda: worker not in pool.processes, 1)
     small = pool.submit(sweep_job([], Plan("digits_mlp", ("fc3",), samples=50)))
-    wait(lambda: not small.active)
+    wait(lambda: not small.active, 240)
     assert small.status is Status.DONE
     pool.close()
 

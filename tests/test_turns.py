@@ -16,6 +16,7 @@ from nettrim_core.plan import Plan
 from nettrim_core.record import Point
 from tests.test_jobs import sweep_job, wait
 
+pytestmark = pytest.mark.alone
 SHORT = [{"method": "magnitude", "settings": {}, "epsilons": [0.3, 0.1]}]
 LONG = [{"method": "nettrim", "settings": {}, "epsilons": [0.5, 0.2, 0.1, 0.05, 0.02, 0.01]}]
 

@@ -38,8 +38,9 @@ def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None, memory_l
     """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
     ends it; the best network so far is what came out, and the recipe that comes back says after how many steps.
 
-    hear: called with what is being done, how much of it is done, and of how much. memory_limit: as for prune. Raises ValueError where network and
-    rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and :func:`nettrim_core.allocate`.
+    hear: called with what is being done, how much of it is done, and of how much. memory_limit: as for prune. Raises
+    ValueError where network and rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and
+    :func:`nettrim_core.allocate`.
     """
     if recipe.fingerprint not in ("", bundle.fingerprint):
         raise ValueError(
