@@ -57,7 +57,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from streamlit import config
 
     from nettrim_core.configuration import Uploads
-    from pages import blobs, brought, notebook, rooms, store
+    from pages import blobs, brought, leaving, notebook, rooms, store
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
@@ -68,6 +68,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         "pages/_main.py",
         routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
         middleware=[Middleware(Visitors)],
+        lifespan=leaving.lifespan,
     )
     if __name__ == "__main__":
         app.run()
