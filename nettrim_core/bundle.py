@@ -17,7 +17,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,17 @@ def write_folder(folder: Path, model: nn.Module, header: Mapping[str, Any], card
 
 def sample_names() -> list[str]:
     """Names of the bundles that come with the project."""
-    return sorted(p.parent.name for p in SAMPLE_MODELS.glob("*/bundle.json"))
+    return list(sample_titles())
 
 
 def sample_titles() -> dict[str, str]:
     """The title of every sample model by its name, without loading any."""
-    headers = {name: json.loads((SAMPLE_MODELS / name / "bundle.json").read_text()) for name in sample_names()}
+    return dict(_titles())
+
+
+@cache  # a page asks for them again and again
+def _titles() -> dict[str, str]:
+    headers = {path.parent.name: json.loads(path.read_text()) for path in sorted(SAMPLE_MODELS.glob("*/bundle.json"))}
     return {name: str(header.get("title", name)) for name, header in headers.items()}
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Plan:
 
     def key(self) -> str:
         """Canonical text: equal plans have equal keys."""
-        return json.dumps(self.to_dict(), sort_keys=True)
+        return _key(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; a scale and batch norms are named where they are not as usual."""
@@ -81,6 +82,11 @@ class Plan:
             bundle.model, self.inputs(bundle), list(self.layers), rows or bundle.validation,
             scale=dict(self.scale), memory_limit=memory_limit, **self.options(),
         )  # fmt: skip
+
+
+@lru_cache(maxsize=10_000)  # a page asks for the keys of all its states, again and again
+def _key(plan: Plan) -> str:
+    return json.dumps(plan.to_dict(), sort_keys=True)
 
 
 def method_key(name: str, method: Method) -> str:

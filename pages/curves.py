@@ -7,9 +7,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from nettrim_core.plan import EPSILONS, Plan, method_key
+from nettrim_core.plan import EPSILONS, Plan, method_from, method_key
 from nettrim_core.problem import halving
 from nettrim_core.record import Point
 from pages.state import Choice, stops
@@ -39,7 +40,13 @@ def place_of(choice: Choice, places: Sequence[Stop]) -> int:
 
 
 def curve_key(choice: Choice, name: str) -> str:
-    return method_key(name, choice.method(name))
+    changed = ((key, value) for key, value in choice.settings.items() if key.startswith(f"{name}."))
+    return _curve_key(name, tuple(sorted(changed)))
+
+
+@lru_cache(maxsize=10_000)  # a page asks for them at every stop, again and again
+def _curve_key(name: str, changed: tuple[tuple[str, Any], ...]) -> str:
+    return method_key(name, method_from(name, {key.removeprefix(f"{name}."): value for key, value in changed}))
 
 
 def point_at(choice: Choice, name: str, get: Get) -> Point | None:

@@ -160,8 +160,7 @@ class Pictures:
         return self._parts[layer, name]
 
     def layout(self, layer: str) -> frames.Layout:
-        weight = self.bundle.model.get_parameter(f"{layer}.weight")
-        return frames.layout(weight.shape, self.bundle.calibration.shape[1:])
+        return frames.layout(store.shape_of(self.bundle, layer), self.bundle.calibration.shape[1:])
 
     def words(self, layer: str) -> str:
         return self.layout(layer).words
@@ -192,7 +191,7 @@ class Pictures:
         inputs = self.layout(first).inputs
         side = math.isqrt(inputs)
         image = self.bundle.calibration.shape[1:]
-        linear = self.bundle.model.get_parameter(f"{first}.weight").ndim == 2
+        linear = len(store.shape_of(self.bundle, first)) == 2
         if not linear or inputs != math.prod(image) or side < 4 or side * side != inputs:
             return None
         place = self.layout(first)
@@ -214,8 +213,9 @@ class Pictures:
         return store.points().get(self.bundle, plan, curve, epsilon)
 
     def _masks(self, layer: str, name: str) -> dict[str, Any]:
-        masks = [None if part is None else part.mask for part in self.parts(layer, name)]
-        sent = packed(masks)
+        parts = self.parts(layer, name)
+        digests = [b"-" if part is None else part.digest for part in parts]
+        sent = packed([None if part is None else part.mask for part in parts], digests)
         store.sent(self.choice.model, sent["url"])
         return self._method(name) | sent
 
@@ -227,15 +227,14 @@ class Pictures:
         return {"stops": len(self.stops), "index": self.here, "near": near_ones}
 
     def _about(self, layer: str) -> dict[str, str]:
-        weight = self.bundle.model.get_parameter(f"{layer}.weight")
-        return {"name": layer, "about": f"{math.prod(weight.shape[1:])} × {weight.shape[0]}"}
+        outputs, *inputs = store.shape_of(self.bundle, layer)
+        return {"name": layer, "about": f"{math.prod(inputs)} × {outputs}"}
 
 
-def packed(found: Sequence[np.ndarray | None]) -> dict[str, Any]:
-    """The address of some frames, and which there are."""
-    digest = hashlib.blake2b(digest_size=20)
-    for frame in found:
-        digest.update(b"-" if frame is None else frame.tobytes())
+def packed(found: Sequence[np.ndarray | None], digests: Sequence[bytes] = ()) -> dict[str, Any]:
+    """The address of some frames, and which there are. digests: of the frames, where they are known."""
+    digests = digests or [b"-" if frame is None else frame.tobytes() for frame in found]
+    digest = hashlib.blake2b(b"".join(digests), digest_size=20)
     if all(frame is None for frame in found):
         return {"url": "", "present": [False] * len(found)}
     url = BLOBS.made(digest.digest(), lambda: frames.pack(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import streamlit as st
@@ -32,7 +33,7 @@ def main() -> None:
     st.html(STYLE)
     if not frame.ready(choice):
         return
-    solve(choice)
+    solve(Results(choice))
     work.live(show)
 
 
@@ -53,6 +54,19 @@ class Results:
         self.places: dict[str, list[Place | None]] = places(self.found, choice.view.match, self.x, self.y)
         leads = choice.methods if choice.view.match == "epsilon" else choice.methods[:1]
         self.near = {name: drawing.near(self.places[name], name in leads) for name in choice.methods}
+
+    @cached_property
+    def states(self) -> list[tuple[Choice, str]]:
+        """What the page shows, in the order in which to solve it."""
+        return curves.wanted(self.choice, self.rows, self.typed)
+
+    @cached_property
+    def key(self) -> str:
+        return curves.work_key(self.states)
+
+    @cached_property
+    def missing(self) -> list[dict[str, Any]]:
+        return curves.missing(self.states, self.get)
 
     def get(self, plan: Any, curve: str, epsilon: float) -> Point | None:
         return store.points().get(self.bundle, plan, curve, epsilon)
@@ -76,21 +90,17 @@ def typed(choice: Choice) -> list[float]:
     return sorted(values)
 
 
-def solve(choice: Choice) -> None:
+def solve(results: Results) -> None:
     """Start solving what this state lacks, unless it was stopped by hand; leave work for another state."""
-    results_get = Results(choice)
-    states = curves.wanted(choice, results_get.rows, results_get.typed)
-    key, here = curves.work_key(states), work.visit()
-    if here.busy and here.key not in (key, checks.key(choice)):
+    here = work.visit()
+    if here.busy and here.key not in (results.key, checks.key(results.choice)):
         here.stop()
-    if not here.busy and here.wants(key):
-        start(choice, states)
+    if not here.busy and here.wants(results.key):
+        start(results)
 
 
-def start(choice: Choice, states: list[tuple[Choice, str]] | None = None) -> None:
-    results = Results(choice)
-    states = states or curves.wanted(choice, results.rows, results.typed)
-    sweeps = curves.missing(states, results.get)
+def start(results: Results) -> None:
+    sweeps = results.missing
     if not sweeps:
         return
     plans = [curves.Plan.from_dict(sweep["plan"]) for sweep in sweeps]
@@ -99,7 +109,7 @@ def start(choice: Choice, states: list[tuple[Choice, str]] | None = None) -> Non
     def take(answer: dict[str, Any]) -> None:
         points.add(bundle, plans[answer["sweep"]], Point.from_dict(answer["point"]))
 
-    work.visit().start(curves.work_key(states), {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)
+    work.visit().start(results.key, {"task": "sweep", "sweeps": sweeps}, curves.count(sweeps), take)
 
 
 def show() -> None:
@@ -107,13 +117,13 @@ def show() -> None:
     choice = session.current_choice()
     if not frame.ready(choice):
         return
-    solve(choice)
     results = Results(choice)
+    solve(results)
     cells = frame.Cells(choice, "How much can we trim")
     with st.container(key="stage"):
         left, right = st.columns(2, gap="medium")
     with left, cells.cell("curves", words.knob_title(choice), code=snippets.curves(choice)):
-        progress(choice, results)
+        progress(results)
         show_knob(results)
         tools(choice)
         options(choice)
@@ -128,17 +138,15 @@ def show() -> None:
     cells.offer()
 
 
-def progress(choice: Choice, results: Results) -> None:
-    states = curves.wanted(choice, results.rows, results.typed)
-    key = curves.work_key(states)
-    left = curves.count(curves.missing(states, results.get))
+def progress(results: Results) -> None:
+    left = curves.count(results.missing)
     if not left:
         return
-    job = work.visit().job(key)
+    job = work.visit().job(results.key)
     total = max(job.total if job else left, left)
     work.show_progress(
-        key, f"Solving: {total - left} of {total} points are final; the knob works meanwhile",
-        lambda: start(choice), (total - left) / total,
+        results.key, f"Solving: {total - left} of {total} points are final; the knob works meanwhile",
+        lambda: start(Results(results.choice)), (total - left) / total,
     )  # fmt: skip
 
 

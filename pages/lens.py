@@ -26,7 +26,7 @@ class View:
         self.choice = choice
         self.layer, self.method = choice.lens
         bundle = store.bundle_of(choice.model)
-        self.shape = tuple(bundle.model.get_parameter(f"{self.layer}.weight").shape)
+        self.shape = store.shape_of(bundle, self.layer)
         self.image = tuple(bundle.calibration.shape[1:])
         self.outputs = self.shape[0]
         self.noun = words_layer.neuron_noun(self.shape)

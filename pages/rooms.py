@@ -19,7 +19,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from nettrim_core.bundle import load_bundle
 from nettrim_core.intake import Door
 from nettrim_core.intake.readings import TAKEN
 from pages import store
@@ -115,7 +114,7 @@ class Room:
                 raise ValueError(f"There are {MOST_NETWORKS} networks of yours already; remove one first.")
             shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / TAKEN).rename(self.folder / name)
-            store.keep(name, load_bundle(self.folder / name), self)
+            store.keep(name, store.loaded(self.folder / name), self)
             others = [other for known, other in self.networks.items() if known != name]
             self.networks[name] = next(t for t in chain([title], (f"{title} {i}" for i in count(2))) if t not in others)
         return name

@@ -3,7 +3,8 @@ one message comes back on release.
 
 Plotly.js draws axes and curves once; the moving markers lie in an SVG over the chart, placed by Plotly's own axis
 converters. The range and its readout work before the chart has loaded, and without it. Every picture is sent what it
-draws at all stops: small figures with the message, masks and maps by address.
+draws at all stops: small figures with the message, masks and maps by address. It is sent in a list of one, through
+which Streamlit does not look for data frames.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def knob(data: dict[str, Any], on_commit: Callable[[], None]) -> None:
     and high of its band or None, quality "certified" | "open" | "rough", hover), places (x, y or None) and said (texts)
     at each stop; x and y, the axes: title, ticks, log, range; dense: y and text of a line, or None; alt.
     """
-    _knob(key="knob", data=data | {"plotly": PLOTLY}, on_at_change=on_commit)
+    _knob(key="knob", data=[data | {"plotly": PLOTLY}], on_at_change=on_commit)
 
 
 def mask(data: dict[str, Any]) -> None:
@@ -79,23 +80,23 @@ def mask(data: dict[str, Any]) -> None:
     data: stops, how many; index; methods, for each name, style, url and present (see :func:`pages.frames.pack`);
     near: for each method the stop whose frame is shown at each stop; layout (see :class:`pages.frames.Layout`).
     """
-    _mask(key="mask_picture", data=data)
+    _mask(key="mask_picture", data=[data])
 
 
 def bars(data: dict[str, Any]) -> None:
     """Show zeros and used tolerance of every layer. data: as for :func:`mask`, with values (stop, layer: sparsity,
     zeros, used, text) in place of frames, and layers: name and about."""
-    _bars(key="bars_picture", data=data)
+    _bars(key="bars_picture", data=[data])
 
 
 def sight(data: dict[str, Any]) -> None:
     """Show what the network still looks at. data: as for :func:`mask`, with kind, shape (height, width), and inputs and
     outputs ("usage") or dense and palette ("regions"); upwards: rows grow upwards."""
-    _sight(key="sight_picture", data=data)
+    _sight(key="sight_picture", data=[data])
 
 
 def heat(data: dict[str, Any], on_cell: Callable[[], None]) -> None:
     """Show a heat map over the knob and a second setting. ``st.session_state["heat"]["cell"]`` holds [row, column] in
     the callback. data: stops, index, columns and rows, labels; row of the present value; values and texts; titles of
     both; text of the colour bar, its ticks; alt."""
-    _heat(key="heat", data=data | {"plotly": PLOTLY}, on_cell_change=on_cell)
+    _heat(key="heat", data=[data | {"plotly": PLOTLY}], on_cell_change=on_cell)

@@ -3,10 +3,14 @@ before the server begins."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, wraps
+from typing import ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,7 +29,25 @@ LIVE_POINTS = 3000  # computed points a server keeps, the oldest going first
 LIVE_PARTS = 20_000  # layers of them
 
 
-_sample = lru_cache(maxsize=8)(load_bundle)
+R = TypeVar("R")
+P = ParamSpec("P")
+_networks = threading.RLock()
+
+
+def one_at_a_time(act: Callable[P, R]) -> Callable[P, R]:
+    """What runs a network. While torch.fx traces one, in whatever thread, to call any other goes wrong; and two who
+    listen to the same network hear each other."""
+
+    @wraps(act)
+    def alone(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _networks:
+            return act(*args, **kwargs)
+
+    return alone
+
+
+loaded = one_at_a_time(load_bundle)
+_sample = lru_cache(maxsize=8)(loaded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +102,22 @@ def let_go(name: str, owner: object) -> None:
 
 
 @lru_cache(maxsize=32)
+@one_at_a_time
 def facts_of(name: str) -> Facts:
     bundle = bundle_of(name)
     layers = tuple(target.name for target in anatomy(bundle.model, bundle.calibration[:1]).targets)
-    convolutions = any(bundle.model.get_parameter(f"{name}.weight").ndim > 2 for name in layers)
+    convolutions = any(len(shape_of(bundle, name)) > 2 for name in layers)
     return Facts(layers, len(bundle.calibration), convolutions)
 
 
+def shape_of(bundle: Bundle, layer: str) -> tuple[int, ...]:
+    """Of a layer's weight in torch. Not asked of the layer: while torch.fx traces a network, in whatever thread, the
+    attributes of all others are not what they are."""
+    return tuple(dict(bundle.model.named_parameters())[f"{layer}.weight"].shape)
+
+
 @lru_cache(maxsize=64)
+@one_at_a_time
 def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
     """Layer -> about how many bytes Net-Trim takes for it at its peak, on this many calibration samples and patches."""
     bundle = bundle_of(name)
@@ -96,6 +126,7 @@ def memory_of(name: str, samples: int, patches: int) -> dict[str, int]:
 
 
 @lru_cache(maxsize=8)
+@one_at_a_time
 def dense_regions(name: str) -> np.ndarray | None:
     """The decision regions of a dense network with two inputs."""
     return decision_regions(bundle_of(name).model, bundle_of(name))
@@ -107,6 +138,11 @@ class Part:
 
     report: LayerReport
     mask: np.ndarray
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Of the mask: computed once, as pages ask for all of a knob's again and again."""
+        return hashlib.blake2b(self.mask.tobytes(), digest_size=20).digest()
 
 
 PointKey = tuple[str, str, str]  # of the bundle, the plan, the method with its settings and epsilon
@@ -124,6 +160,7 @@ class Points:
         self._live_parts: OrderedDict[PartKey, Part] = OrderedDict()
         self._subsets: dict[tuple[str, str], tuple[Stored, tuple[str, ...]]] = {}
         self._read: set[str] = set()
+        self._parts_of: WeakKeyDictionary[Point, dict[str, Part]] = WeakKeyDictionary()
 
     def read_stored(self, bundle: Bundle) -> None:
         """Take in the sweeps that lie beside a sample bundle, once. A file made for other weights is passed over."""
@@ -174,8 +211,12 @@ class Points:
         """One layer of a point: of this one, or, as layers pruned in parallel come out the same whatever others are
         pruned, of one of other layers."""
         if (point := self.get(bundle, plan, curve, epsilon)) is not None:
-            report = next(entry for entry in point.report.layers if entry.name == layer)
-            return Part(report, point.masks[layer])
+            with self._lock:
+                parts = self._parts_of.setdefault(point, {})
+                if layer not in parts:
+                    report = next(entry for entry in point.report.layers if entry.name == layer)
+                    parts[layer] = Part(report, point.masks[layer])
+                return parts[layer]
         key = _part_key(bundle, plan, layer, point_key(curve, epsilon))
         with self._lock:
             found = self._stored_parts.get(key) or self._live_parts.get(key)

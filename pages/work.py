@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,11 @@ from pages import brought
 from pages.session import outdated
 
 POLL = 0.5  # seconds between looks at running work
+LOOKS = 4  # a second at most, of all visitors together: each draws a page
 KEPT = 40  # errands whose answers a visitor keeps
+# Pages are drawn one at a time: of threads that share an interpreter, each waits for all others at every message it
+# sends, and all of them are late.
+DRAWING = threading.RLock()
 
 
 @st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
@@ -113,11 +118,13 @@ def live(show: Callable[[], None]) -> None:
     def look() -> None:
         if outdated():
             st.rerun()
-        show()
+        with DRAWING:
+            show()
         if visit().busy != session["polling"]:
             st.rerun()  # the page starts or stops looking again
 
-    st.fragment(look, run_every=POLL if session["polling"] else None)()
+    pace = max(POLL, pool().active / LOOKS) if session["polling"] else None
+    st.fragment(look, run_every=pace)()
 
 
 def key_of(request: dict[str, Any]) -> str:

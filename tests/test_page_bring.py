@@ -50,6 +50,8 @@ def rows(labelled: bool = True, seed: int = 0) -> bytes:
 class AtOnce:
     """A pool whose jobs are carried out when they are submitted."""
 
+    active = 0
+
     def __init__(self) -> None:
         self.bench, self.jobs = Workbench(), 0
 

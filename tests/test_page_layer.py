@@ -42,6 +42,8 @@ class Here:
     """A pool that answers at once, in this process. spoil: changes an answer of a task on its way; hold: tasks whose
     jobs give so many answers and then stay under way."""
 
+    active = 0
+
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.spoil: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda task, answer: answer

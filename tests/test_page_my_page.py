@@ -152,6 +152,8 @@ def test_a_result_says_what_the_report_says_and_draws_it(app: AppTest) -> None:
 class Hand:
     """A pool whose jobs are carried out by hand."""
 
+    active = 0
+
     def __init__(self) -> None:
         self.jobs: list[Job] = []
 
@@ -190,6 +192,19 @@ def test_what_is_not_solved_is_said_and_solved_on_demand(app: AppTest, hand: Han
     assert "**Magnitude** sets" in text(app)
     assert {"solve_2", "cancel"}.isdisjoint(keys(app))
     assert len(app.get("plotly_chart")) == 1
+
+
+def test_who_has_a_turn_first_is_said(app: AppTest, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown(app, PAGE)
+    said = []
+    click(app, "solve_2")
+    for status, ahead in ((Status.QUEUED, 2), (Status.QUEUED, 1), (Status.RUNNING, 1), (Status.RUNNING, 0)):
+        hand.jobs[-1].status = status
+        monkeypatch.setattr(hand, "ahead_of", lambda job, ahead=ahead: ahead)
+        app.run()
+        said.append(app.get("progress")[0].proto.text)
+    assert said[:2] == ["In line: 2 others have their turn first", "In line: 1 other has its turn first"]
+    assert said[2] == f"{said[3]}. It takes turns with 1 other on this server"
 
 
 def test_work_that_was_stopped_or_failed_can_be_started_again(app: AppTest, hand: Hand) -> None:

@@ -88,7 +88,7 @@ def test_without_labels_the_chart_shows_what_changes(app: AppTest, monkeypatch: 
     assert "This data has no labels" in text(app)
     assert "**Net-Trim** sets" in text(app)
     assert "right" not in next(m.value for m in app.markdown if "**Net-Trim** sets" in m.value)
-    sent = json.loads(app.get("bidi_component")[0].proto.json)
+    (sent,) = json.loads(app.get("bidi_component")[0].proto.json)
     assert "response" in sent["y"]["title"]
     assert all(point is not None for series in sent["series"] for point in series["curve"])
 

@@ -144,7 +144,7 @@ class Picture extends Part {
  * call back at once, by its clean-up, while the element stays. So a call counts only if it still stands a turn later.
  */
 const mounted = new WeakMap()
-const mount = (selector, Kind) => ({ data, parentElement, setTriggerValue }) => {
+const mount = (selector, Kind) => ({ data: [data], parentElement, setTriggerValue }) => {
   const root = parentElement.querySelector(selector)
   let counts = false
   const turn = setTimeout(() => {
