@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test test-long check docs fuzz browser samples sweeps screenshots benchmarks clean
+.PHONY: app test test-long check docs fuzz browser samples sweeps screenshots benchmarks load soak clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -65,6 +65,13 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/lenet_certified.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/budget.py
+
+# many visitors at once, on a server of its own: five minutes and what is then compared, or half an hour
+load: $(VENV)/.test
+	$(BIN)/python benchmarks/load.py
+
+soak: $(VENV)/.test
+	$(BIN)/python benchmarks/load.py --seconds 1800
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis site
