@@ -183,14 +183,15 @@ class Pool:
             flight.hear(worker, answer)
 
     def _finish(self, worker: Worker, flight: Flight | None, status: Status, error: str = "") -> None:
-        """A worker has come to an end with what it was at. One that failed is not asked again: who knows its state."""
+        """A worker has come to an end with what it was at. It is asked again only if it did not fail, after which nobody
+        knows its state, and if nobody waits, for whom what it holds of the last job would take memory."""
         if flight is not None:
             flight.end(worker, status, error)
         with self._changed:
             if flight is not None and flight.worker is worker:
                 self._take_out(flight)
             self._at.pop(worker, None)
-            if status is Status.FAILED or worker in self._leaving:
+            if status is Status.FAILED or worker in self._leaving or self._waiting:
                 self._retire(worker)
             elif worker in self._seen:
                 worker.go_on()
