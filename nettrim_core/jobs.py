@@ -183,8 +183,8 @@ class Pool:
             flight.hear(worker, answer)
 
     def _finish(self, worker: Worker, flight: Flight | None, status: Status, error: str = "") -> None:
-        """A worker has come to an end with what it was at. It is asked again only if it did not fail, after which nobody
-        knows its state, and if nobody waits, for whom what it holds of the last job would take memory."""
+        """A worker has come to an end with what it was at. It is not asked again if it failed, after which nobody knows
+        its state, nor while somebody waits, for whom what it holds of the last job would take memory."""
         if flight is not None:
             flight.end(worker, status, error)
         with self._changed:
