@@ -25,7 +25,8 @@ from torch import nn
 
 from nettrim_core import DataOptions, load_bundle
 from nettrim_core.bundle import sample_names
-from nettrim_core.intake import Door, Limits, zipped
+from nettrim_core.configuration import Uploads
+from nettrim_core.intake import Door, zipped
 from nettrim_core.jobs import Job, Status
 from nettrim_core.tasks import TASKS
 from nettrim_core.workbench import Workbench
@@ -69,7 +70,7 @@ class AtOnce:
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[Door]:
-    door = Door(Limits(mb=1, unpacked_mb=50, memory_mb=1500, seconds=20))
+    door = Door(Uploads(mb=1, unpacked_mb=50, memory_mb=1500, seconds=20))
     yield door
     door.close()
 

@@ -2,7 +2,6 @@
 knows of no other visitor."""
 
 from nettrim_core.intake.door import Door
-from nettrim_core.intake.limits import Limits
 from nettrim_core.intake.packing import zipped
 
-__all__ = ["Door", "Limits", "zipped"]
+__all__ = ["Door", "zipped"]

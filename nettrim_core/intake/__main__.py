@@ -1,4 +1,4 @@
-"""``python -m nettrim_core.intake LIMITS``: the process that readings are forked from. Limits are JSON."""
+"""``python -m nettrim_core.intake LIMITS``: the process that readings are forked from. LIMITS is Uploads as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from nettrim_core.intake.limits import Limits
+from nettrim_core.configuration import Uploads
 from nettrim_core.intake.nursery import serve
 from nettrim_core.intake.readings import read
 
@@ -22,7 +22,7 @@ def main() -> None:
     torch.set_num_threads(1)  # threads of OpenMP do not survive a fork
     warnings.simplefilter("ignore")
     warm_up()
-    serve(read, Limits(**json.loads(sys.argv[1])))
+    serve(read, Uploads(**json.loads(sys.argv[1])))
 
 
 def warm_up() -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from nettrim_core.intake.limits import Limits
+from nettrim_core.configuration import Uploads
 from nettrim_core.intake.nursery import CRASH, DONE, LONG, SLOW
 
 START = 60.0  # seconds that the first reading waits at most for the process to come up
@@ -23,8 +23,8 @@ class Door:
     """Readings in another process (:mod:`nettrim_core.intake.nursery`), which is started when it is first needed and
     again whenever it is gone. Safe to use from many threads."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits.from_environment()
+    def __init__(self, limits: Uploads | None = None) -> None:
+        self.limits = limits or Uploads.configured()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: dict[int, tuple[subprocess.Popen[bytes], Future[dict[str, Any]]]] = {}

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nettrim_core.intake.limits import Limits
+from nettrim_core.configuration import Uploads
 
 DONE, SLOW, LONG, CRASH = ENDS = ("done", "slow", "long", "crash")
 LONGEST = 8_000_000  # bytes of an answer
@@ -53,7 +53,7 @@ class Child:
         return {"id": self.id, "end": end, "answer": json.loads(self.answer) if end == DONE else None}
 
 
-def serve(read: Read, limits: Limits) -> None:
+def serve(read: Read, limits: Uploads) -> None:
     """Read what stdin asks for until it is closed; then no child is left."""
     waiting: deque[dict[str, Any]] = deque()
     children: dict[int, Child] = {}  # by the pipe that it answers through
@@ -96,7 +96,7 @@ def _leave(children: dict[int, Child]) -> None:
         os.waitpid(child.pid, 0)
 
 
-def _forked(read: Read, limits: Limits, asked: dict[str, Any], others: list[int]) -> tuple[int, Child]:
+def _forked(read: Read, limits: Uploads, asked: dict[str, Any], others: list[int]) -> tuple[int, Child]:
     mine, its = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -114,7 +114,7 @@ def _forked(read: Read, limits: Limits, asked: dict[str, Any], others: list[int]
     return mine, Child(asked["id"], pid, time.monotonic() + limits.seconds)
 
 
-def _confine(limits: Limits, pipe: int) -> None:
+def _confine(limits: Uploads, pipe: int) -> None:
     """No terminal, no more memory, time and disk than is due, and no way to have more again."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):

@@ -63,7 +63,7 @@ def sentence(error: BaseException, request: dict[str, Any]) -> str:
     said = re.sub(r"\(([^()]{80})[^()]{20,}\)", r"(\1…)", said)  # what a library has to say, in its own words
     if not REMEDY.search(said) or len(said) > LONGEST:
         said = f"{shown(said, LONGEST - len(AGAIN) - 5).rstrip('. ')}; {AGAIN}"
-    said = said.replace("raise limit_mb", "have NETTRIM_UPLOAD_UNPACKED_MB raised on the server")
+    said = said.replace("raise limit_mb", "have NETTRIM_UPLOADS_UNPACKED_MB raised on the server")
     return shown(said, LONGEST).rstrip(". ") + "."
 
 
