@@ -29,7 +29,8 @@ class Status(Enum):
 class Job:
     """A request to :mod:`nettrim_core.worker`; ``on_answer`` gets each answer, in the pool's thread.
 
-    total: how many answers are expected; done: how many came; error: why it failed, one sentence.
+    total: how many answers are expected; done: how many came; error: why it failed, one sentence. on_change: hears of
+    every answer, and of every status that it comes to but the first.
     """
 
     request: dict[str, Any]
@@ -38,6 +39,7 @@ class Job:
     status: Status = Status.QUEUED
     done: int = 0
     error: str = ""
+    on_change: Callable[[Job], None] = field(default=lambda job: None, repr=False)
     _cancel: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
@@ -84,6 +86,7 @@ class Pool:
             if running:
                 self._kill()
                 self._start()  # so that the next job finds a warm worker
+        job.on_change(job)
 
     def _start(self) -> subprocess.Popen[str]:
         """The living worker; needs the lock."""
@@ -117,6 +120,7 @@ class Pool:
                     continue
                 job.status = Status.RUNNING
                 process = self._start()
+            job.on_change(job)
             try:
                 self._serve(job, process)
             except (OSError, ValueError) as error:  # a broken pipe, or a line cut off
@@ -139,11 +143,14 @@ class Pool:
                 return
             job.on_answer(answer)
             job.done += 1
+            job.on_change(job)
         self._end(
             job, Status.FAILED, "the worker process ended unexpectedly, perhaps for lack of memory; try fewer samples"
         )
 
     def _end(self, job: Job, status: Status, error: str = "") -> None:
         with self._lock:
-            if job.status is Status.RUNNING:
-                job.status, job.error = status, error
+            if job.status is not Status.RUNNING:
+                return
+            job.status, job.error = status, error
+        job.on_change(job)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from nettrim_core.durable.store import Store
 from nettrim_core.environment import cores
 from nettrim_core.formats.quiet import first_line, without_folders
 from nettrim_core.tasks import TASKS
@@ -26,13 +27,14 @@ from nettrim_core.workbench import Workbench
 ALIVE_EVERY = 1.0  # seconds between looks at the parent
 
 
-def serve(lines: Iterable[str]) -> Iterator[str]:
-    """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken."""
-    bench = Workbench()
+def serve(lines: Iterable[str], store: Store | None = None) -> Iterator[str]:
+    """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken. store:
+    where results are kept."""
+    bench = Workbench(store)
     for line in lines:
         try:
             request = json.loads(line)
-            bench.folders = request.get("folders", {})
+            bench.serve(request)
             for answer in TASKS[request["task"]](request, bench):
                 yield json.dumps(answer, allow_nan=False)
             yield '{"done": true}'
@@ -62,7 +64,7 @@ def main() -> None:
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(cores())
     warm_up()  # before the first request, which then need not wait for compiled code to be loaded
-    for answer in serve(sys.stdin):
+    for answer in serve(sys.stdin, Store.configured()):
         sys.stdout.write(answer + "\n")
         sys.stdout.flush()
 

@@ -8,6 +8,7 @@ from nettrim_core.tasks.files import files
 from nettrim_core.tasks.forget import forget
 from nettrim_core.tasks.lens import convergence, lens, one_neuron, removal
 from nettrim_core.tasks.lessons import ball, storage, two_sets
+from nettrim_core.tasks.recipe import recipe
 from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.tasks.tuning import judge, rounds, tune
 
@@ -27,6 +28,7 @@ TASKS = {
     "two_sets": two_sets,
     "sweep": sweep,
     "judge": judge,
+    "recipe": recipe,
     "rounds": rounds,
     "tune": tune,
 }
