@@ -170,6 +170,32 @@ def replay(
 
 
 @cli.command()
+def runs(
+    delete: Annotated[str, typer.Option(metavar="RUN", help="Take a run out of the list.")] = "",
+    undelete: Annotated[str, typer.Option(metavar="RUN", help="Bring one back that was deleted today.")] = "",
+    rename: Annotated[str, typer.Option(metavar="RUN=NAME", help="Call a run something else.")] = "",
+    pin: Annotated[str, typer.Option(metavar="RUN", help="Never drop this run's results for lack of room.")] = "",
+    unpin: Annotated[str, typer.Option(metavar="RUN", help="Treat its results like any others.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Sweeps, allocations and retrainings that were begun on this machine, and how far they are."""
+    from nettrim_cli import durably
+
+    durably.listed(as_json, delete=delete, undelete=undelete, rename=rename, pin=pin, unpin=unpin)
+
+
+@cli.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or its name: nettrim runs lists them.")],
+    as_json: Json = False,
+) -> None:
+    """Carry on with a run that broke off, from the last result that was finished."""
+    from nettrim_cli import durably
+
+    durably.resume(run, as_json)
+
+
+@cli.command()
 def inspect(
     model: Annotated[str, typer.Argument(help="As for the others; none lists the sample models.")] = "",
     data: DataFile = "", architecture: Architecture = None, settings: Set = [],  # noqa: B006

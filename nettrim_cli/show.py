@@ -61,6 +61,23 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) ->
     OUT.print(made)
 
 
+def points(reports: Iterable[Report]) -> None:
+    """A line for each pruned network."""
+    heads = ("Method", "Epsilon", "Zeros", "Right", "95 % interval", "Output changed", "Worst gap")
+    table(heads, map(_point, reports))
+
+
+def _point(report: Report) -> tuple[str, ...]:
+    low, high = report.accuracy_interval or (0.0, 0.0)
+    gaps = [layer.gap for layer in report.layers if layer.gap is not None]
+    return (
+        report.method, f"{report.settings['epsilon']:.4g}", f"{report.sparsity:.1%}",
+        "" if report.accuracy is None else f"{report.accuracy:.2%}",
+        "" if report.accuracy is None else f"{low:.1%} to {high:.1%}", f"{report.output_error:.3g}",
+        f"{max(gaps):.1e}" if gaps else "",
+    )  # fmt: skip
+
+
 def report(found: Report) -> None:
     """What happened in sentences, then layer by layer."""
     say(*summary(found))

@@ -20,6 +20,9 @@ from torch import nn
 from nettrim_cli import show
 from nettrim_core import environment
 from nettrim_core.bundle import load_bundle, sample_names
+from nettrim_core.durable import Runs, Store
+from nettrim_core.durable.address import address
+from nettrim_core.durable.sealed import Sealed
 from nettrim_core.export import export
 from nettrim_core.formats import FORMATS
 from nettrim_core.intake import Door
@@ -181,6 +184,21 @@ def _scratch() -> str:
         return f"{folder} can be written"
 
 
+def _store() -> str:
+    store = Store.configured()
+    if store is None:
+        return "nothing is kept: the settings say so"
+    here = address("doctor")
+    if not store.put(here, Sealed({}, {})) or store.get(here) is None:
+        raise ValueError(store.trouble or f"{store.folder}: what was written is not there")
+    store.remove(here)
+    count, size = store.size()
+    said = f"{store.folder}: {count:,} results, {size / 1e6:,.1f} of {store.limit / 1e6:,.0f} MB"
+    broken = sum(run.unfinished for run in Runs(store).all())
+    said += f"; {broken} runs can be resumed" if broken else ""
+    return said + (f"; {len(store.damage())} files were found damaged and put aside" if store.damage() else "")
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "machine": _machine,
     "versions": _packages,
@@ -194,4 +212,5 @@ CHECKS: dict[str, Callable[[], str]] = {
     "the studio's files": _studio,
     "charts": _plotly,
     "temporary folder": _scratch,
+    "runs and results": _store,
 }
