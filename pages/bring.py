@@ -13,7 +13,7 @@ import streamlit as st
 from nettrim_core import layer_list
 from nettrim_core.data import DataOptions
 from nettrim_core.intake import zipped
-from pages import brought, forms, frame, runs, session, work
+from pages import brought, forms, frame, retrainings, session, work
 from pages import words_bring as said
 from pages.thumbnails import thumbnail
 
@@ -335,7 +335,7 @@ def use(model: str) -> None:
 
 def remove(model: str) -> None:
     work.visit().forget(model)
-    runs.runs().forget(model)
+    retrainings.retrainings().forget(model)
     brought.room().remove(model)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import streamlit as st
 
+from nettrim_core.durable import Recording
 from nettrim_core.jobs import Job, Pool, Status
-from pages import brought
+from pages import brought, ledger
 from pages.session import outdated
 
 POLL = 0.5  # seconds between looks at running work
@@ -62,7 +63,10 @@ class Visit:
             for name in folders:
                 brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
         answers: list[dict[str, Any]] = []
-        self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)
+        job = Job(request, total, take or answers.append)
+        if (recording := ledger.begin(key, request, total)) is not None:
+            job = recorded(job, recording)
+        self.key, self.errands[key] = key, Errand(pool().submit(job), answers)
         self.errands.move_to_end(key)
         while len(self.errands) > KEPT:
             self.errands.popitem(last=False)
@@ -96,6 +100,18 @@ class Visit:
         job = self.job(key)
         held = job is not None and (job.active or job.status is Status.FAILED)
         return not held and key not in self.stopped
+
+
+def recorded(job: Job, recording: Recording) -> Job:
+    """The same job, as a run that is written down."""
+    take = job.on_answer
+
+    def hear(answer: dict[str, Any]) -> None:
+        recording.heard(answer)
+        take(answer)
+
+    request = {**job.request, "run": recording.id}
+    return Job(request, job.total, hear, on_change=lambda changed: ledger.follow(recording, changed))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda visit: visit.stop())

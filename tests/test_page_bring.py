@@ -423,7 +423,7 @@ def test_nothing_of_a_network_stays_when_it_is_removed(app: AppTest, monkeypatch
     opened(app, "fine_tune")
     for button in [button for button in app.button if button.proto.type == "primary" and not button.disabled]:
         click(app, str(button.key))
-    held = app.session_state["runs"].held
+    held = app.session_state["retrainings"].held
     assert any(model in key for key in held)
     assert pool.bench.bundle.cache_info().currsize  # type: ignore[attr-defined]
     about = [errand for errand in visit.errands.values() if model in work.key_of(errand.job.request)]
