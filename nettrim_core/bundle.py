@@ -169,8 +169,8 @@ def _data_file(folder: Path, header: Mapping[str, Any]) -> Path:
     """Where the header says that the data is: beside it, or for samples, which share some, above it."""
     name = header.get("data", "data.npz")
     mine = folder.resolve().parent == SAMPLE_MODELS.resolve()
-    if not isinstance(name, str) or (Path(name).name != name and not mine):
-        raise ValueError(f"{folder / 'bundle.json'}: data = {name!r} is no file beside it: name one in the folder")
+    if not isinstance(name, str) or not name.endswith(".npz") or (Path(name).name != name and not mine):
+        raise ValueError(f"{folder / 'bundle.json'}: data = {name!r} is no .npz file beside it: name one in the folder")
     return folder / name
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +38,7 @@ AGAIN = "save or export it again from where it was made"
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
-    """``{"task": "look" | "take" | "example", "folder", "network", "architecture", "data", "labels", "options"}`` ->
+    """``{"task": one of TASKS, "folder", "network", "architecture", "data", "labels", "options"}`` ->
     the answer, or ``{"refused": one sentence}``. The files' paths are relative to the folder."""
     os.chdir(request["folder"])
     try:
@@ -117,7 +119,31 @@ def take(request: dict[str, Any]) -> dict[str, Any]:
     return {"fingerprint": load_bundle(Path(TAKEN).resolve()).fingerprint}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"look": look, "take": take, "example": example}
+def reach(_: dict[str, Any]) -> dict[str, Any]:
+    """What a reading can do beside reading: ``{"connections", "programs", "files"}`` (those of others), each False
+    where it is kept from it."""
+    return {
+        "connections": _can(lambda: socket.socket().close()),
+        "programs": _can(_run_nothing),
+        "files": _can(lambda: os.listdir("..")),
+    }
+
+
+def _can(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except PermissionError:
+        return False
+    return True
+
+
+def _run_nothing() -> None:
+    os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}), 0)
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "look": look, "take": take, "example": example, "reach": reach,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
