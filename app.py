@@ -59,12 +59,14 @@ if get_script_run_ctx(suppress_warning=True) is None:
     # torch takes seconds to import, and a network one to load: before the first visitor, not for them
     from streamlit import config
 
-    from nettrim_core.configuration import Uploads
+    from nettrim_core.configuration import Public, Uploads
     from pages import blobs, brought, headers, notebook, rooms, store
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
     config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
+    if Public.configured().on:
+        config.set_option("client.showErrorDetails", "none")
     rooms.sweep()
     store.warm(DEFAULT_MODEL)
     app = st.App(

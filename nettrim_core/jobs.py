@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,10 +27,23 @@ class Status(Enum):
 
 
 @dataclass(eq=False)
+class Span:
+    """When something began and ended, by ``time.monotonic``; None while it has not."""
+
+    began: float | None = None
+    ended: float | None = None
+
+    def after(self, moment: float, now: float) -> float:
+        """How many seconds of it, so far, are later than a moment."""
+        began, ended = (now if at is None else at for at in (self.began, self.ended))
+        return max(min(ended, now) - max(began, moment), 0.0)
+
+
+@dataclass(eq=False)
 class Job:
     """A request to :mod:`nettrim_core.worker`; ``on_answer`` gets each answer, in the pool's thread.
 
-    total: how many answers are expected; done: how many came; error: why it failed, one sentence.
+    total: how many answers are expected; done: how many came; error: why it failed, one sentence; span: when it ran.
     """
 
     request: dict[str, Any]
@@ -38,11 +52,16 @@ class Job:
     status: Status = Status.QUEUED
     done: int = 0
     error: str = ""
+    span: Span = field(default_factory=Span)
     _cancel: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def active(self) -> bool:
         return self.status in (Status.QUEUED, Status.RUNNING)
+
+    def fail(self, error: str) -> None:
+        """End a job that has not been submitted."""
+        self.status, self.error, self.span.ended = Status.FAILED, error, time.monotonic()
 
     def cancel(self) -> None:
         """Stop now; answers that have come stay. Does nothing to a job that has ended."""
@@ -80,7 +99,7 @@ class Pool:
         with self._lock:
             if not job.active:
                 return
-            running, job.status = job.status is Status.RUNNING, Status.CANCELLED
+            running, job.status, job.span.ended = job.status is Status.RUNNING, Status.CANCELLED, time.monotonic()
             if running:
                 self._kill()
                 self._start()  # so that the next job finds a warm worker
@@ -115,7 +134,7 @@ class Pool:
             with self._lock:
                 if job.status is Status.CANCELLED:
                     continue
-                job.status = Status.RUNNING
+                job.status, job.span.began = Status.RUNNING, time.monotonic()
                 process = self._start()
             try:
                 self._serve(job, process)
@@ -146,4 +165,4 @@ class Pool:
     def _end(self, job: Job, status: Status, error: str = "") -> None:
         with self._lock:
             if job.status is Status.RUNNING:
-                job.status, job.error = status, error
+                job.status, job.error, job.span.ended = status, error, time.monotonic()

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from nettrim_core.intake import Door
+from pages.quotas import Quotas
 from pages.rooms import House, Room, sweep
 from pages.state import OWN
 
@@ -24,6 +25,11 @@ def house() -> House:
     made = House(Door())
     atexit.register(made.close)
     return made
+
+
+@st.cache_resource(show_spinner=False)
+def quotas() -> Quotas:
+    return Quotas()
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,9 @@ class Visit:
             for name in folders:
                 brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
         answers: list[dict[str, Any]] = []
-        self.key, self.errands[key] = key, Errand(pool().submit(Job(request, total, take or answers.append)), answers)
+        job = Job(request, total, take or answers.append)
+        brought.quotas().start(brought.visitor(), job, pool().submit)
+        self.key, self.errands[key] = key, Errand(job, answers)
         self.errands.move_to_end(key)
         while len(self.errands) > KEPT:
             self.errands.popitem(last=False)

@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ UNPACKED = "unpacked"  # and of one that came as an archive
 MOST_CLASSES_SHOWN = 200
 MOST_NUMBERS = 4096  # of a sample that is shown
 LONGEST = 400  # characters of a sentence
+FAULTS: list[str] = []  # of the reading under way, which has a process of its own
 # how what to do begins, at the end of a sentence
 VERBS = (
     "add call check choose close convert copy correct export fill get give have name number pack put raise remove "
@@ -39,12 +41,15 @@ AGAIN = "save or export it again from where it was made"
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
     """``{"task": one of TASKS, "folder", "network", "architecture", "data", "labels", "options"}`` ->
-    the answer, or ``{"refused": one sentence}``. The files' paths are relative to the folder."""
+    the answer, or ``{"refused": one sentence}``. The files' paths are relative to the folder. With ``"public"``, what
+    nobody foresaw comes apart, as ``"faults"``, and not in the sentence."""
     os.chdir(request["folder"])
+    FAULTS.clear()
     try:
-        return TASKS[request["task"]](request)
+        answer = TASKS[request["task"]](request)
     except Exception as error:  # whatever a file makes a reader stumble over, its visitor gets a sentence
-        return {"refused": sentence(error, request)}
+        answer = {"refused": sentence(error, request)}
+    return answer | ({"faults": FAULTS} if FAULTS else {})
 
 
 def sentence(error: BaseException, request: dict[str, Any]) -> str:
@@ -56,6 +61,9 @@ def sentence(error: BaseException, request: dict[str, Any]) -> str:
         said = f"{name}: it takes more memory than is given to it; give a smaller file, or fewer rows"
     elif isinstance(error, RecursionError):
         said = f"{name}: it is nested too deeply; save it again"
+    elif not isinstance(error, ValueError) and request.get("public"):
+        FAULTS.append("".join(traceback.format_exception(error)))
+        said = f"{name}: it cannot be read; save it again"
     elif not isinstance(error, ValueError):
         said = f"{name}: it cannot be read ({shown(f'{type(error).__name__}, {said}', 120)}); save it again"
     said = said.replace(f"{os.getcwd()}/", "")
