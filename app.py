@@ -60,13 +60,14 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from streamlit import config
 
     from nettrim_core.configuration import Public, Uploads
-    from pages import blobs, brought, headers, notebook, rooms, store
+    from pages import blobs, brought, headers, notebook, rooms, signing, store
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
     config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
     if Public.configured().on:
         config.set_option("client.showErrorDetails", "none")
+    signing.check()
     rooms.sweep()
     store.warm(DEFAULT_MODEL)
     app = st.App(

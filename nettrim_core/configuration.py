@@ -74,6 +74,7 @@ class Public(Section):
 
     table: ClassVar[str] = "public"
     on: bool = setting(False, help="count what visitors use, and tell them of faults without details")
+    sign_in: bool = setting(False, help="show no page to those who have not signed in; see Streamlit's [auth] secrets")
     uploads: int = setting(60, 1, 1_000_000, help="files that a visitor may upload")
     networks: int = setting(20, 1, 1_000_000, help="networks that a visitor may take into use")
     solving: int = setting(1800, 1, 1_000_000, help="seconds after which a visitor's next job waits")
