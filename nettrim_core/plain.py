@@ -11,8 +11,10 @@ from html import escape
 
 # signs of CommonMark, its tables and formulas; Streamlit adds words after a colon; the rest counts where a line begins
 _MARKDOWN = re.compile(r"([\\`*_\[\]|<>&$~]|:(?=\S)|^[-+#])")
-# what makes a formula of a cell; by OWASP's list, with the wide forms of the signs
-_FORMULA = re.compile(r"[=+\-@\t\r\n'＝＋－＠]")
+# what makes a formula of a cell, by OWASP's list with the wide forms of the signs, and what some country's spreadsheet
+# takes for the sign between cells, quoted or not
+_FORMULA = re.compile(r"(?:\A|(?<=[;\t\r\n]))(?=[=+\-@\t\r\n'＝＋－＠])")
+_DEFUSED = re.compile(r"(?:\A|(?<=[;\t\r\n]))'")
 
 
 def for_plotly(text: str) -> str:
@@ -34,9 +36,9 @@ def for_terminal(text: str) -> str:
 def for_cell(text: str) -> str:
     """For a cell of a spreadsheet: an apostrophe stands before what would be taken for a formula.
     :func:`from_cell` takes it away."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    return _FORMULA.sub("'", text)
 
 
 def from_cell(text: str) -> str:
     """The text that :func:`for_cell` was given."""
-    return text[1:] if text.startswith("'") else text
+    return _DEFUSED.sub("", text)

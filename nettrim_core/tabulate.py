@@ -42,8 +42,7 @@ def _cell(value: object) -> str:
     if not isinstance(value, str):
         return "" if value is None else str(value)
     text = for_cell(value)
-    # quoted wherever some country's spreadsheet would begin another cell
-    return f'"{text.replace(chr(34), chr(34) * 2)}"' if re.search(r"[\",;|\s]", text) else text
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if re.search(r"[\",;\s]", text) else text
 
 
 def _row(report: Report) -> dict[str, object]:
