@@ -48,7 +48,10 @@ class Visitors(BaseHTTPMiddleware):
         response = await call_next(request)
         page = response.headers.get("content-type", "").startswith("text/html")
         if page and brought.COOKIE not in request.cookies:
-            response.set_cookie(brought.COOKIE, secrets.token_hex(16), httponly=True, samesite="strict")
+            response.set_cookie(
+                brought.COOKIE, secrets.token_hex(16), httponly=True, samesite="strict",
+                secure=request.url.scheme == "https",
+            )  # fmt: skip
         return response
 
 
@@ -56,18 +59,21 @@ if get_script_run_ctx(suppress_warning=True) is None:
     # torch takes seconds to import, and a network one to load: before the first visitor, not for them
     from streamlit import config
 
-    from nettrim_core.configuration import Uploads
-    from pages import blobs, brought, notebook, rooms, store
+    from nettrim_core.configuration import Public, Uploads
+    from pages import blobs, brought, headers, notebook, rooms, signing, store
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
     config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
+    if Public.configured().on:
+        config.set_option("client.showErrorDetails", "none")
+    signing.check()
     rooms.sweep()
     store.warm(DEFAULT_MODEL)
     app = st.App(
         "pages/_main.py",
         routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
-        middleware=[Middleware(Visitors)],
+        middleware=[Middleware(headers.Headers), Middleware(Visitors)],
     )
     if __name__ == "__main__":
         app.run()

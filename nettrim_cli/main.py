@@ -237,7 +237,9 @@ def main() -> None:
         cli()
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         sentence = str(error) or type(error).__name__
-        sys.stderr.write(f"nettrim: {sentence}\n")
+        from nettrim_core.plain import for_terminal
+
+        sys.stderr.write(f"nettrim: {for_terminal(sentence)}\n")
         if "--json" in sys.argv:
             sys.stdout.write(json.dumps({"error": sentence}) + "\n")
         sys.exit(1)

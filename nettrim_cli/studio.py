@@ -49,7 +49,7 @@ def serve(port: int, address: str, browser: bool, rest: list[str]) -> None:
     options = [f"--server.port={port}", f"--server.address={address}", f"--server.headless={headless}"]
     command = [sys.executable, "-m", "streamlit", "run", str(script), *options, *rest]
     try:
-        done = subprocess.run(command, check=False)  # noqa: S603
+        done = subprocess.run(command, check=False)  # noqa: S603 (our own module, by this interpreter, with what was typed here)
     except KeyboardInterrupt:
         return
     raise typer.Exit(done.returncode)
@@ -153,13 +153,16 @@ def _upload() -> str:
         Path(folder, "small.csv").write_text("a,b,label\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(30)))
         try:
             answer = door.ask(request | {"folder": folder})
+            reach = door.ask({"task": "reach", "folder": folder})
         finally:
             door.close()
     for part in ("network", "data"):
         if "refused" in answer[part]:
             raise ValueError(answer[part]["refused"])
     limits = door.limits
-    return f"a network and a table were read with {limits.memory_mb:,} MB and {limits.seconds} s at most"
+    open_to = [what for what, can in reach.items() if can]
+    kept = "; this system does not keep a reading from " + ", ".join(open_to) if open_to else ", and nothing else"
+    return f"a network and a table were read with {limits.memory_mb:,} MB and {limits.seconds} s at most{kept}"
 
 
 def _studio() -> str:

@@ -68,7 +68,19 @@ class Storage(Section):
         return Path(self.folder).expanduser() if self.folder else platformdirs.user_data_path(APP)
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage)
+@dataclass(frozen=True)
+class Public(Section):
+    """A server that strangers come to. What is counted here is counted for each visitor, by the hour."""
+
+    table: ClassVar[str] = "public"
+    on: bool = setting(False, help="count what visitors use, and tell them of faults without details")
+    sign_in: bool = setting(False, help="show no page to those who have not signed in; see Streamlit's [auth] secrets")
+    uploads: int = setting(60, 1, 1_000_000, help="files that a visitor may upload")
+    networks: int = setting(20, 1, 1_000_000, help="networks that a visitor may take into use")
+    solving: int = setting(1800, 1, 1_000_000, help="seconds after which a visitor's next job waits")
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Public)
 
 
 def variable(section: type[Section], name: str) -> str:

@@ -8,6 +8,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,11 +27,24 @@ class Status(Enum):
 
 
 @dataclass(eq=False)
+class Span:
+    """When something began and ended, by ``time.monotonic``; None while it has not."""
+
+    began: float | None = None
+    ended: float | None = None
+
+    def after(self, moment: float, now: float) -> float:
+        """How many seconds of it, so far, are later than a moment."""
+        began, ended = (now if at is None else at for at in (self.began, self.ended))
+        return max(min(ended, now) - max(began, moment), 0.0)
+
+
+@dataclass(eq=False)
 class Job:
     """A request to :mod:`nettrim_core.worker`; ``on_answer`` gets each answer, in the pool's thread.
 
-    total: how many answers are expected; done: how many came; error: why it failed, one sentence. on_change: hears of
-    every answer, and of every status that it comes to but the first.
+    total: how many answers are expected; done: how many came; error: why it failed, one sentence; span: when it ran.
+    on_change: hears of every answer, and of every status that it comes to but the first.
     """
 
     request: dict[str, Any]
@@ -39,12 +53,17 @@ class Job:
     status: Status = Status.QUEUED
     done: int = 0
     error: str = ""
+    span: Span = field(default_factory=Span)
     on_change: Callable[[Job], None] = field(default=lambda job: None, repr=False)
     _cancel: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def active(self) -> bool:
         return self.status in (Status.QUEUED, Status.RUNNING)
+
+    def fail(self, error: str) -> None:
+        """End a job that has not been submitted."""
+        self.status, self.error, self.span.ended = Status.FAILED, error, time.monotonic()
 
     def cancel(self) -> None:
         """Stop now; answers that have come stay. Does nothing to a job that has ended."""
@@ -82,7 +101,7 @@ class Pool:
         with self._lock:
             if not job.active:
                 return
-            running, job.status = job.status is Status.RUNNING, Status.CANCELLED
+            running, job.status, job.span.ended = job.status is Status.RUNNING, Status.CANCELLED, time.monotonic()
             if running:
                 self._kill()
                 self._start()  # so that the next job finds a warm worker
@@ -118,7 +137,7 @@ class Pool:
             with self._lock:
                 if job.status is Status.CANCELLED:
                     continue
-                job.status = Status.RUNNING
+                job.status, job.span.began = Status.RUNNING, time.monotonic()
                 process = self._start()
             job.on_change(job)
             try:
@@ -152,5 +171,5 @@ class Pool:
         with self._lock:
             if job.status is not Status.RUNNING:
                 return
-            job.status, job.error = status, error
+            job.status, job.error, job.span.ended = status, error, time.monotonic()
         job.on_change(job)

@@ -19,7 +19,7 @@ import torch
 
 from nettrim_core.durable.store import Store
 from nettrim_core.environment import cores
-from nettrim_core.formats.quiet import first_line, without_folders
+from nettrim_core.faults import first_line, told
 from nettrim_core.tasks import TASKS
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
@@ -46,10 +46,9 @@ def _sentence(error: Exception) -> str:
     """A ValueError says what to do; anything else is a fault of ours, or of the machine."""
     if isinstance(error, ValueError):
         return str(error)
-    said = without_folders(first_line(error))
-    if isinstance(error, MemoryError) or "allocate memory" in said:
-        return f"there is not enough memory for this ({said}); try fewer samples"
-    return f"the program has a fault here ({said}); try other settings"
+    if isinstance(error, MemoryError) or "allocate memory" in first_line(error):
+        return f"there is not enough memory for this ({told(error)}); try fewer samples"
+    return f"the program has a fault here ({told(error)}); try other settings"
 
 
 def end_with(parent: int) -> None:

@@ -66,7 +66,8 @@ class Visit:
         job = Job(request, total, take or answers.append)
         if (recording := ledger.begin(key, request, total)) is not None:
             job = recorded(job, recording)
-        self.key, self.errands[key] = key, Errand(pool().submit(job), answers)
+        brought.quotas().start(brought.visitor(), job, pool().submit)
+        self.key, self.errands[key] = key, Errand(job, answers)
         self.errands.move_to_end(key)
         while len(self.errands) > KEPT:
             self.errands.popitem(last=False)

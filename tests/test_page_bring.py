@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import streamlit as st
 import torch
+from hypothesis import given, strategies
 from streamlit.runtime.caching import clear_session_resource_cache
 from streamlit.testing.v1 import AppTest
 from torch import nn
@@ -500,8 +501,15 @@ def test_file_names_are_made_plain() -> None:
     assert rooms.safe("C:\\x\\..hidden.pt") == "hidden.pt"
     assert rooms.safe("a b\n<c>.pt2") == "a_b__c_.pt2"
     assert rooms.safe("..") == "file"
+    assert rooms.safe("x" + "." * 80 + "-y") == "y"
     assert len(rooms.safe("x" * 500 + ".pt2")) == 80
     assert rooms.safe("x" * 500 + ".pt2").endswith(".pt2")
+
+
+@given(strategies.text(strategies.characters() | strategies.sampled_from("./\\-_~ \0"), max_size=200))
+def test_no_file_name_leaves_its_folder(name: str) -> None:
+    assert re.fullmatch(r"(?![.-])[A-Za-z0-9_.-]{1,80}", rooms.safe(name))
+    assert (Path("/a/b") / rooms.safe(name)).parent == Path("/a/b")
 
 
 def test_a_link_to_an_own_network_is_told_from_a_wrong_one() -> None:

@@ -12,7 +12,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from nettrim_core.configuration import Uploads
+from nettrim_core import faults
+from nettrim_core.configuration import Public, Uploads
 from nettrim_core.intake.nursery import CRASH, DONE, LONG, SLOW
 
 START = 60.0  # seconds that the first reading waits at most for the process to come up
@@ -38,6 +39,7 @@ class Door:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request of :mod:`nettrim_core.intake.readings`. Raises ValueError, one sentence, for files
         that are refused, or that cost the reader its memory, its time or its life."""
+        request = request | {"public": Public.configured().on}
         with self._lock:
             process = self._living()
             self._count += 1
@@ -53,6 +55,8 @@ class Door:
         end, answer = self._awaited(number, future, START + turns * (self.limits.seconds + 5))
         if end != DONE:
             raise ValueError(self._sentence(end, request))
+        for fault in answer.pop("faults", ()):
+            faults.log(fault)
         if refused := answer.get("refused"):
             raise ValueError(refused)
         return answer
