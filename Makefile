@@ -27,12 +27,12 @@ test-long: $(VENV)/.test
 
 $(VENV)/.app: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt -e .
-	$(BIN)/python -m nettrim_core.warm
+	$(PIP) install --quiet --no-compile -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.app
-	$(PIP) install --quiet -c constraints.txt -e ".[test]"
+	$(BIN)/python -m nettrim_core.warm & compiling=$$!; \
+	  $(PIP) install --quiet --no-compile -c constraints.txt -e ".[test]" && wait $$compiling
 	touch $@
 
 # The documentation, into site/: site/index.html opens from the disk.

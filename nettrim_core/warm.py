@@ -1,4 +1,4 @@
-"""Compile what is compiled, once, so that nobody waits for it later: ``python -m nettrim_core.warm`` (a minute)."""
+"""Compile what is compiled, once, so that nobody waits for it later: ``python -m nettrim_core.warm`` (minutes)."""
 
 from __future__ import annotations
 

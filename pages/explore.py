@@ -188,7 +188,7 @@ def options(choice: Choice) -> None:
         return
     fields = setting_fields()
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
-        state["w_match"] = choice.view.match
+        session.shows("w_match", choice.view.match)
         st.segmented_control(
             "Compare the methods at the same", fields["match"].metadata["options"], key="w_match", required=True,
             format_func=words.MATCHES.__getitem__, on_change=frame.picked_setting, args=("match",),
@@ -202,7 +202,7 @@ def options(choice: Choice) -> None:
 def axes_and_knob(choice: Choice) -> None:
     fields = setting_fields()
     for name, label, titles in (("y", "Up the chart", words.Y_WORDS), ("x", "Along the chart", words.X_WORDS)):
-        state[f"w_{name}"] = getattr(choice.view, name)
+        session.shows(f"w_{name}", getattr(choice.view, name))
         st.selectbox(
             label, fields[name].metadata["options"], key=f"w_{name}", format_func=titles.__getitem__,
             on_change=frame.picked_setting, args=(name,), help=fields[name].metadata["help"].capitalize() + ".",

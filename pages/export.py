@@ -62,8 +62,7 @@ def show() -> None:
         if brought.is_own(choice.model):
             st.info(said.OWN)
         st.code(command(recipe), language=None, wrap_lines=True)
-        with st.expander("The recipe as a file"):
-            st.code(recipe.to_toml(), language="toml")
+        frame.folded("The recipe as a file", recipe.to_toml(), "recipe_file", "toml")
     with st.expander("How to load the weights in plain torch"):
         st.markdown(said.LOADING)
         st.code(snippets.loaded(choice), language="python")
@@ -150,8 +149,7 @@ def show_answers(errand: work.Errand, choice: Choice) -> None:
             {what: f"**{much}**: {meaning}" for what, much, meaning in said.savings(last["costs"])}, border="horizontal"
         )
         st.markdown(last["costs"]["sentence"])
-    with st.expander("What was made, and where"):
-        st.code(recipe.to_toml(), language="toml")
+    frame.folded("What was made, and where", recipe.to_toml(), "made_file", "toml")
 
 
 def show_file(entry: Mapping[str, Any], data: bytes | None, stem: str) -> None:

@@ -44,12 +44,14 @@ def top(title: str, intro: str, controlled: bool = True) -> Choice:
 
 def controls(choice: Choice) -> None:
     """What is pruned and how; the controls write to the choice in their callbacks."""
-    facts, state = store.facts_of(choice.model), st.session_state
-    state["w_model"], state["w_mode"] = choice.model, choice.mode
-    state["w_layers"], state["w_methods"] = list(choice.layers), list(choice.methods)
+    facts = store.facts_of(choice.model)
+    titles = session.models()
+    session.shows("w_model", choice.model, titles)
+    session.shows("w_layers", list(choice.layers), facts.layers)
+    session.shows("w_methods", list(choice.methods))
+    session.shows("w_mode", choice.mode)
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         if shown(choice, "model"):
-            titles = session.models()
             st.selectbox(
                 "Network", list(titles), format_func=titles.__getitem__, key="w_model", width=270,
                 on_change=picked_model,
@@ -205,6 +207,13 @@ def enlarge(figure: Any) -> None:
     figure.update_layout(legend={"font": {"size": 15}})
 
 
+def folded(title: str, code: str, key: str, language: str = "python") -> None:
+    """Code below a title that opens it. It is sent when opened: to colour it costs a browser more than a chart."""
+    with st.expander(title, key=key, on_change="rerun") as fold:
+        if fold.open:
+            st.code(code, language=language)
+
+
 class Cells:
     """The cells of a page as they are shown, for its notebook: a sentence, a result, and the code that makes it."""
 
@@ -222,8 +231,7 @@ class Cells:
                 st.markdown(text)
             yield
             if code and shown(self.choice, "code"):
-                with st.expander("The Python that makes this", key=f"python_{key}"):
-                    st.code(code, language="python")
+                folded("The Python that makes this", code, f"python_{key}")
 
     def note(self, text: str) -> None:
         """Text that belongs to the page's story, shown and written to the notebook."""

@@ -89,8 +89,7 @@ def show_cell(entry: Entry, choice: Choice, drawn: set[str]) -> None:
     theirs = show_result(entry, drawn) if cell.link else None
     if cell.code and frame.shown(choice, "code"):
         ours = theirs is not None and cell.code == snippets.at_epsilon(theirs)
-        with st.expander(said.CODE_HERE if ours else said.CODE_THERE, key=f"python_{entry.number}"):
-            st.code(cell.code, language="python")
+        frame.folded(said.CODE_HERE if ours else said.CODE_THERE, cell.code, f"python_{entry.number}")
 
 
 def show_result(entry: Entry, drawn: set[str]) -> Choice:

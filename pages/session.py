@@ -86,6 +86,20 @@ def picked(choice: Choice, control: str) -> None:
         choose(choice, control)
 
 
+def shows(control: str, value: object, among: object = None) -> None:
+    """Have a control show this. It is set only if it does not, or came to a moment ago: setting it takes back what the
+    visitor picked meanwhile, and the next look of the page at running work then arrives in the place of their pick.
+
+    among: what there is to pick from; a control whose options are others is another one.
+    """
+    state, now = st.session_state, time.monotonic()
+    since: dict[str, tuple[float, object]] = state.setdefault("since", {})
+    if control not in state or state[control] != value or since.get(control, (0.0, None))[1] != among:
+        since[control] = now, among
+    if now - since[control][0] < STALE:
+        state[control] = value
+
+
 def returns(now: Choice, wanted: Choice, before: Choice) -> bool:
     """Is all that would change what it was before?"""
     here, there, then = (choice.to_query() for choice in (now, wanted, before))

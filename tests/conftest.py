@@ -128,16 +128,17 @@ def app() -> Iterator[AppTest]:
     st.cache_resource.clear()
 
 
+def unfolded(app: AppTest) -> AppTest:
+    """The page with all its folds open."""
+    for fold in app.expander:
+        if fold.proto.id:
+            app.session_state[fold.proto.id.split("-", 2)[2]] = True
+    return app.run()
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole files that go by the clock, or that limit what a process may use."""
-    for item in items:
-        if item.path.stem in ("test_costs", "test_intake", "test_jobs"):
-            item.add_marker("alone")

@@ -63,7 +63,7 @@ def test_from_files_to_curves_that_are_dragged(page: Page, browser: Browser, ser
     page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
     page.mouse.down()
     page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=5)
-    assert page.locator(".ntk-readout").inner_text() != before
+    expect(page.locator(".ntk-readout")).not_to_have_text(before)
     page.mouse.up()
     expect(page).not_to_have_url(re.compile("eps=0.1097"), timeout=10_000)
 

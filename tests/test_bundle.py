@@ -233,7 +233,7 @@ def accuracy(bundle: Bundle) -> float:
         ("digits_mlp", (1000, 297, 500), 0.95),
         ("lenet_300_100", (10_000, 5_000, 10_000), 0.98),
         ("lenet_5", (10_000, 5_000, 10_000), 0.988),
-        ("resnet_small", (10_000, 5_000, 10_000), 0.99),
+        pytest.param("resnet_small", (10_000, 5_000, 10_000), 0.99, marks=pytest.mark.long),
         ("mnist1d_conv", (3500, 500, 1000), 0.92),
     ],
 )

@@ -17,6 +17,8 @@ from nettrim_core.costs import WARM_UP, multiply_adds, sparse_linear
 from nettrim_core.formats.bitmask import compact
 from tests.conftest import small_cnn, small_mlp
 
+pytestmark = pytest.mark.alone
+
 
 def products(model: nn.Module, inputs: Tensor) -> int:
     """Multiply-adds of one sample, one by one: an input for each weight, at each position of a filter."""

@@ -235,6 +235,7 @@ def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         door.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", DEATHS)
 def test_a_reading_that_dies_costs_a_sentence(fragile: Door, tmp_path: Path, how: str) -> None:
     code, end = DEATHS[how]
@@ -247,6 +248,7 @@ def test_a_reading_that_dies_costs_a_sentence(fragile: Door, tmp_path: Path, how
     assert fragile._process is process
 
 
+@pytest.mark.alone
 def test_memory_processor_and_files_are_bounded(fragile: Door, tmp_path: Path) -> None:
     allocate = "try: answer = len(bytearray(10**9))\nexcept MemoryError: answer = 'refused'"
     assert ask(fragile, tmp_path, title=allocate) == {"answer": "refused"}
@@ -262,6 +264,7 @@ def test_memory_processor_and_files_are_bounded(fragile: Door, tmp_path: Path) -
         ask(fragile, tmp_path, network="network/x.pt", title="answer = 'x' * 20_000_000")
 
 
+@pytest.mark.alone
 def test_readings_do_not_see_each_other_and_do_not_wait_for_each_other(fragile: Door, tmp_path: Path) -> None:
     ask(fragile, tmp_path, title="import builtins; builtins.secret = 7; answer = 1")
     seen = ask(fragile, tmp_path, title="import builtins; answer = hasattr(builtins, 'secret')")
@@ -276,6 +279,7 @@ def test_readings_do_not_see_each_other_and_do_not_wait_for_each_other(fragile: 
     slow.join()
 
 
+@pytest.mark.alone
 def test_a_door_whose_process_was_killed_opens_again(fragile: Door, tmp_path: Path) -> None:
     fragile.open()
     process = fragile._process

@@ -111,6 +111,7 @@ def test_methods_take_turns() -> None:
     ]
 
 
+@pytest.mark.alone
 def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> None:
     answers: list[dict[str, Any]] = []
     slow = Plan("lenet_300_100", ("fc1", "fc2", "fc3"), samples=4000)

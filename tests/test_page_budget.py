@@ -27,6 +27,7 @@ from pages import budgets, locks, snippets_budget
 from pages import words_budget as words
 from pages.state import Choice
 from tests import browsing
+from tests.conftest import unfolded
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("fc1", "fc2", "fc3")
@@ -340,7 +341,7 @@ def test_a_link_is_shared_and_explained(app: AppTest, report: Report) -> None:
         [100 * share.zeros / share.size for share in report.allocation.shares], abs=1e-3
     )
     assert {"pin", "measure", "unlock"} <= keys(app)
-    assert sum("allocate(" in code.value for code in app.code) == 3
+    assert sum("allocate(" in code.value for code in unfolded(app).code) == 3
     app.button(key="measure").click().run()
     deadline = time.monotonic() + 240
     while len(app.get("plotly_chart")) < 2 + len(LAYERS) or "cancel" in keys(app):

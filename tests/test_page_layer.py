@@ -30,6 +30,7 @@ from pages import store, words_layer, words_neuron, work
 from pages.lens import View
 from pages.state import Choice
 from tests.browsing import opened as browsed
+from tests.conftest import unfolded
 from tests.test_snippets import printed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,7 +132,7 @@ def test_the_page_says_what_the_core_says(app: AppTest) -> None:
         "Inputs and neurons that do nothing", "One neuron", "One sum, spelled out", "Watch Net-Trim converge",
         "A second opinion",
     ]  # fmt: skip
-    assert sum("prune_layer" in code.value for code in app.code) == 8
+    assert sum("prune_layer" in code.value for code in unfolded(app).code) == 8
 
 
 @pytest.mark.parametrize("empty", ["layers", "methods"])

@@ -476,6 +476,7 @@ def test_points_that_are_not_stored_are_solved(app: AppTest, monkeypatch: pytest
 # ---------------------------------------------------------------- in a browser
 
 
+@pytest.mark.long
 def test_all_cards_with_the_keyboard_alone(page: Page) -> None:
     opened(page, "/learn?card=1")
     for k, card in enumerate(CARDS, 1):

@@ -27,6 +27,7 @@ from pages.notebook import Cell
 from pages.own import MOST, Own
 from pages.state import Choice
 from tests.browsing import ROOT, charted, opened
+from tests.conftest import unfolded
 from tests.test_foreign import FENCES, PICTURES, diagram
 
 LINK = "model=digits_mlp&layers=fc3&eps=0.3&methods=magnitude&n=200"
@@ -344,12 +345,12 @@ def test_foreign_python_is_shown_as_such_and_not_run(app: AppTest, tmp_path: Pat
     shown(app, [Cell("", f"open({str(trace)!r}, 'w')"), Cell("", "import os", LINK)])
     assert [e.label for e in app.expander] == [said.CODE_THERE] * 2
     assert not trace.exists()
-    assert "import os" in [code.value for code in app.code]
+    assert "import os" in [code.value for code in unfolded(app).code]
 
 
 def test_a_link_can_hide_the_python(app: AppTest) -> None:
     shown(app, PAGE, hide="code")
-    assert not app.code
+    assert not unfolded(app).code
 
 
 def test_a_page_that_is_too_large_to_keep_says_so(app: AppTest) -> None:

@@ -19,8 +19,9 @@ from nettrim_core.methods import METHODS, NetTrim, titled
 from nettrim_core.plan import Plan, method_key
 from nettrim_core.record import Point
 from nettrim_core.tasks.sweeps import solve
-from pages import axes, curves, store, words
+from pages import axes, curves, session, store, words
 from pages.state import Choice
+from tests.conftest import unfolded
 
 
 def opened(app: AppTest, **query: str) -> AppTest:
@@ -146,10 +147,28 @@ def test_export_offers_what_was_checked(app: AppTest) -> None:
     assert any("test samples" in metric.label for metric in app.metric)
 
 
+def test_a_control_is_set_only_when_it_shows_something_else(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To set it takes back a pick that has not arrived yet."""
+    monkeypatch.setattr(session, "STALE", 60.0)
+
+    def is_set() -> list[bool]:
+        app.run()
+        elements = [app.selectbox(key="w_model"), app.multiselect(key="w_methods"), *app.get("button_group")]
+        return [element.proto.set_value for element in elements if element.key in ("w_model", "w_methods", "w_layers")]
+
+    opened(app, model="digits_mlp", layers="fc2,fc3")
+    assert is_set() == [True] * 3  # for a moment: the browser may have missed it
+    monkeypatch.setattr(session, "STALE", 1e-9)
+    assert is_set() == [False] * 3
+    app.session_state["choice"] = dataclasses.replace(app.session_state["choice"], layers=("fc1",))
+    assert is_set() == [False, False, True]
+    assert app.session_state["w_layers"] == ["fc1"]
+
+
 def test_card_and_code_are_there(app: AppTest) -> None:
     opened(app, model="lenet_300_100")
     assert "CC BY-SA 3.0" in text(app)
-    assert sum("load_bundle" in code.value for code in app.code) >= 4
+    assert sum("load_bundle" in code.value for code in unfolded(app).code) >= 4
 
 
 def test_a_rough_point_is_said_to_be_one_and_gives_way_to_a_better_one() -> None:

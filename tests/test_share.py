@@ -18,6 +18,7 @@ from pages.notebook import Cell
 from pages.own import Own
 from pages.state import HIDABLE, PRESETS, Choice
 from tests.browsing import ROOT, charted, opened
+from tests.conftest import unfolded
 from tests.test_page_my_page import solved
 
 STATE = {"model": "digits_mlp", "layers": "fc2,fc3", "methods": "magnitude", "n": "200", "eps": "0.3"}
@@ -64,7 +65,7 @@ def parts(app: AppTest) -> dict[str, set[str]]:
         "widgets": widgets - {"None"},
         "headings": {element.value for element in [*app.title, *app.header]},
         "pictures": {str(i) for i, _ in enumerate(app.get("bidi_component"))},
-        "python": {element.value for element in app.code if "nettrim_core" in element.value},
+        "python": {element.value for element in unfolded(app).code if "nettrim_core" in element.value},
         "text": {element.value for element in app.markdown},
     }
 
