@@ -1,8 +1,9 @@
 """Starts the studio: ``streamlit run app.py``.
 
 Run by a server this is an ASGI application that also serves the Plotly.js of the installed plotly package, so that
-no page needs the network; run as a script (in tests) it is the page itself. The main script lies inside pages/, beside
-the pages, because Streamlit takes a folder ``pages`` next to the main script for its older kind of navigation.
+no page needs the network, and tells how the server is; run as a script (in tests) it is the page itself. The main
+script lies inside pages/, beside the pages, because Streamlit takes a folder ``pages`` next to the main script for its
+older kind of navigation.
 """
 
 import functools
@@ -57,7 +58,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from streamlit import config
 
     from nettrim_core.configuration import Uploads
-    from pages import blobs, brought, notebook, rooms, store
+    from pages import blobs, brought, notebook, rooms, store, watch
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
@@ -66,7 +67,11 @@ if get_script_run_ctx(suppress_warning=True) is None:
     store.warm(DEFAULT_MODEL)
     app = st.App(
         "pages/_main.py",
-        routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
+        routes=[
+            Route("/vendor/plotly.min.js", plotly_js),
+            Route(f"/{blobs.PATH}/{{name}}", blobs.serve),
+            Route(f"/{watch.PATH}", watch.serve),
+        ],
         middleware=[Middleware(Visitors)],
     )
     if __name__ == "__main__":

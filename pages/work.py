@@ -13,6 +13,7 @@ import streamlit as st
 from nettrim_core.jobs import Job, Pool, Status
 from pages import brought
 from pages.session import outdated
+from pages.watch import SERVER
 
 POLL = 0.5  # seconds between looks at running work
 KEPT = 40  # errands whose answers a visitor keeps
@@ -20,7 +21,8 @@ KEPT = 40  # errands whose answers a visitor keeps
 
 @st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
 def pool() -> Pool:
-    return Pool()
+    SERVER.pool = Pool()
+    return SERVER.pool
 
 
 @dataclass(frozen=True, eq=False)
