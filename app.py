@@ -58,7 +58,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     from streamlit import config
 
     from nettrim_core.configuration import Uploads
-    from pages import blobs, brought, notebook, rooms, store, watch
+    from pages import blobs, brought, metrics, notebook, rooms, store, watch
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
@@ -71,6 +71,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
             Route("/vendor/plotly.min.js", plotly_js),
             Route(f"/{blobs.PATH}/{{name}}", blobs.serve),
             Route(f"/{watch.PATH}", watch.serve),
+            Route(f"/{metrics.PATH}", metrics.serve),
         ],
         middleware=[Middleware(Visitors)],
     )

@@ -68,7 +68,15 @@ class Storage(Section):
         return Path(self.folder).expanduser() if self.folder else platformdirs.user_data_path(APP)
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage)
+@dataclass(frozen=True)
+class Monitoring(Section):
+    """What is told to those who look after the server."""
+
+    table: ClassVar[str] = "monitoring"
+    metrics: bool = setting(False, help="tell at /metrics how many visit, how many jobs there are, and what they take")
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Monitoring)
 
 
 def variable(section: type[Section], name: str) -> str:
