@@ -204,6 +204,14 @@ def health(
     ask(url, wait, as_json)
 
 
+@cli.command()
+def settings() -> None:
+    """The settings of a server as they are now, with their ranges: a file to begin with."""
+    from nettrim_cli import server_settings
+
+    server_settings.settings()
+
+
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def app(
     context: typer.Context,
