@@ -20,6 +20,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 ROOT = Path(__file__).resolve().parent
@@ -42,14 +43,21 @@ async def plotly_js(_: Request) -> Response:
 
 
 class Visitors(BaseHTTPMiddleware):
-    """A cookie by which a page that is loaded anew finds what its visitor brought. It says nothing of them, no other
-    site gets it, and it goes when the browser is closed."""
+    """A cookie by which a page that is loaded anew finds what its visitor brought. It says nothing of them, only pages
+    below ``path`` get it, and it goes when the browser is closed. A link on another site brings it along (lax): it
+    would be given anew otherwise, and what was brought be out of reach."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        super().__init__(app)
+        self.path = path
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
         page = response.headers.get("content-type", "").startswith("text/html")
         if page and brought.COOKIE not in request.cookies:
-            response.set_cookie(brought.COOKIE, secrets.token_hex(16), httponly=True, samesite="strict")
+            secure = request.url.scheme == "https"  # a proxy in front says so
+            token = secrets.token_hex(16)
+            response.set_cookie(brought.COOKIE, token, path=self.path, secure=secure, httponly=True, samesite="lax")
         return response
 
 
@@ -65,15 +73,16 @@ if get_script_run_ctx(suppress_warning=True) is None:
     config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
     rooms.sweep()
     store.warm(DEFAULT_MODEL)
+    base = f"/{config.get_option('server.baseUrlPath').strip('/')}".rstrip("/")  # Streamlit puts only its own below it
     app = st.App(
         "pages/_main.py",
         routes=[
-            Route("/vendor/plotly.min.js", plotly_js),
-            Route(f"/{blobs.PATH}/{{name}}", blobs.serve),
-            Route(f"/{watch.PATH}", watch.serve),
-            Route(f"/{metrics.PATH}", metrics.serve),
+            Route(f"{base}/vendor/plotly.min.js", plotly_js),
+            Route(f"{base}/{blobs.PATH}/{{name}}", blobs.serve),
+            Route(f"{base}/{watch.PATH}", watch.serve),
+            Route(f"{base}/{metrics.PATH}", metrics.serve),
         ],
-        middleware=[Middleware(Visitors)],
+        middleware=[Middleware(Visitors, path=base or "/")],
     )
     if __name__ == "__main__":
         app.run()

@@ -219,12 +219,13 @@ def app(
     address: Annotated[
         str, typer.Option(help="Who may come: this machine alone, unless said otherwise.")
     ] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="Below which path, as behind a proxy, such as studio.")] = "",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
     """Start the studio. What else is given goes to Streamlit."""
     from nettrim_cli import studio
 
-    studio.serve(port, address, browser, context.args)
+    studio.serve(port, address, path, browser, context.args)
 
 
 def main() -> None:
