@@ -39,14 +39,16 @@ PARTS = (
 )  # fmt: skip
 
 
-def serve(port: int, address: str, browser: bool, rest: list[str]) -> None:
+def serve(port: int, address: str, path: str, browser: bool, rest: list[str]) -> None:
     """Streamlit on the studio's main script, wherever this is called from, with the studio's own configuration."""
     script = STUDIO / "app.py"
     if not script.is_file():
         raise ValueError(f"{script}: the studio is not there: install nettrim-studio again")
-    show.notice(f"The studio is at http://{address}:{port}; Ctrl-C ends it.")
+    below = f"/{path.strip('/')}".rstrip("/")
+    show.notice(f"The studio is at http://{address}:{port}{below}; Ctrl-C ends it.")
     headless = "false" if browser else "true"
     options = [f"--server.port={port}", f"--server.address={address}", f"--server.headless={headless}"]
+    options += [f"--server.baseUrlPath={below}"] if below else []
     command = [sys.executable, "-m", "streamlit", "run", str(script), *options, *rest]
     try:
         done = subprocess.run(command, check=False)  # noqa: S603 (our own module, by this interpreter, with what was typed here)

@@ -80,7 +80,15 @@ class Public(Section):
     solving: int = setting(1800, 1, 1_000_000, help="seconds after which a visitor's next job waits")
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Public)
+@dataclass(frozen=True)
+class Monitoring(Section):
+    """What is told to those who look after the server."""
+
+    table: ClassVar[str] = "monitoring"
+    metrics: bool = setting(False, help="tell at /metrics how many visit, how many jobs there are, and what they take")
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Public, Monitoring)
 
 
 def variable(section: type[Section], name: str) -> str:

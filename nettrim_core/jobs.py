@@ -15,7 +15,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from nettrim_core.tally import Condition, Tally
+
 NICENESS = 10  # of the worker, from its first moment: the page's own process goes first
+HOPELESS = 3  # workers in a row that ended before they answered anything: so will the next one
 
 
 class Status(Enum):
@@ -64,6 +67,7 @@ class Job:
     def fail(self, error: str) -> None:
         """End a job that has not been submitted."""
         self.status, self.error, self.span.ended = Status.FAILED, error, time.monotonic()
+        self.on_change(self)
 
     def cancel(self) -> None:
         """Stop now; answers that have come stay. Does nothing to a job that has ended."""
@@ -71,13 +75,17 @@ class Job:
 
 
 class Pool:
-    """Jobs run one at a time, in the order they came. Safe to use from many threads."""
+    """Jobs run one at a time, in the order they came. Safe to use from many threads. tally: what was done."""
 
     def __init__(self) -> None:
+        self.tally = Tally()
+        self._futile = 0  # workers in a row that ended of themselves without an answer
+        self._job: Job | None = None  # the one that a worker has
         self._lock = threading.Lock()
         self._queue: queue.Queue[Job] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
-        threading.Thread(target=self._run, name="nettrim-pool", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="nettrim-pool", daemon=True)
+        self._thread.start()
 
     def submit(self, job: Job) -> Job:
         job._cancel = lambda: self._cancel(job)
@@ -92,6 +100,19 @@ class Pool:
             waiting = list(self._queue.queue)
         return 1 + sum(other.active for other in waiting[: waiting.index(job)]) if job in waiting else 0
 
+    def condition(self) -> Condition:
+        """As it is now. Takes no lock that is held for long, and starts nothing."""
+        with self._queue.mutex:
+            waiting = sum(job.active for job in self._queue.queue)
+        process, job = self._process, self._job
+        return Condition(
+            able=self._thread.is_alive() and self._futile < HOPELESS,
+            workers=1,
+            pids=() if process is None or process.poll() is not None else (process.pid,),
+            running=int(job is not None and job.status is Status.RUNNING),
+            waiting=waiting,
+        )
+
     def close(self) -> None:
         """End the worker process."""
         with self._lock:
@@ -102,6 +123,7 @@ class Pool:
             if not job.active:
                 return
             running, job.status, job.span.ended = job.status is Status.RUNNING, Status.CANCELLED, time.monotonic()
+            self.tally.end(job.status.value, job.span.began)
             if running:
                 self._kill()
                 self._start()  # so that the next job finds a warm worker
@@ -121,6 +143,7 @@ class Pool:
                 env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONPATH": path},
             )
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
+            self.tally.started()
         return self._process
 
     def _kill(self) -> None:
@@ -137,13 +160,15 @@ class Pool:
             with self._lock:
                 if job.status is Status.CANCELLED:
                     continue
-                job.status, job.span.began = Status.RUNNING, time.monotonic()
+                job.status, job.span.began, self._job = Status.RUNNING, time.monotonic(), job
                 process = self._start()
             job.on_change(job)
             try:
                 self._serve(job, process)
             except (OSError, ValueError) as error:  # a broken pipe, or a line cut off
+                self._died(job)
                 self._end(job, Status.FAILED, f"the worker process cannot be understood or reached: {error}")
+            self._job = None
 
     def _serve(self, job: Job, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
@@ -152,6 +177,7 @@ class Pool:
         process.stdin.flush()
         for line in process.stdout:
             answer = json.loads(line)
+            self._futile = 0
             if job.status is Status.CANCELLED:
                 return
             if "error" in answer:
@@ -160,16 +186,25 @@ class Pool:
             if "done" in answer:
                 self._end(job, Status.DONE)
                 return
+            self.tally.answered()
             job.on_answer(answer)
             job.done += 1
             job.on_change(job)
+        self._died(job)
         self._end(
             job, Status.FAILED, "the worker process ended unexpectedly, perhaps for lack of memory; try fewer samples"
         )
+
+    def _died(self, job: Job) -> None:
+        """The worker is gone, or cannot be understood; nobody's doing if the job was to go on."""
+        if job.status is Status.RUNNING:
+            self._futile += 1
+            self.tally.died()
 
     def _end(self, job: Job, status: Status, error: str = "") -> None:
         with self._lock:
             if job.status is not Status.RUNNING:
                 return
+            self.tally.end(status.value, job.span.began)
             job.status, job.error, job.span.ended = status, error, time.monotonic()
         job.on_change(job)

@@ -17,6 +17,7 @@ from pages import signing
 from pages.quotas import Quotas
 from pages.rooms import House, Room, sweep
 from pages.state import OWN
+from pages.watch import SERVER
 
 COOKIE = "nettrim_visit"  # by which a page that is loaded anew finds the room again
 
@@ -24,7 +25,8 @@ COOKIE = "nettrim_visit"  # by which a page that is loaded anew finds the room a
 @st.cache_resource(show_spinner=False, on_release=lambda house: house.close())
 def house() -> House:
     sweep()
-    made = House(Door())
+    SERVER.door = Door()
+    made = House(SERVER.door)
     atexit.register(made.close)
     return made
 

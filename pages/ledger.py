@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from nettrim_core.configuration import Public
 from nettrim_core.durable import Recording, Runs, State, Store
 from nettrim_core.jobs import Job, Status
 from nettrim_core.methods import titled
-from pages import session, store
+from pages import brought, session, store
 
 LASTING = ("sweep", "budget", "tune", "rounds", "recipe")  # tasks that are worth a record
 PASSING = ("folders", "offers")  # of a request: what is not the same when it is asked again
@@ -24,8 +25,8 @@ def runs() -> Runs | None:
 
 
 def owner() -> str:
-    """Whose runs this visitor begins and sees."""
-    return ""
+    """Whose runs this visitor begins and sees: where strangers come, only their own."""
+    return brought.visitor() if Public.configured().on else ""
 
 
 def trouble() -> str:

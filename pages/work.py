@@ -14,6 +14,7 @@ from nettrim_core.durable import Recording
 from nettrim_core.jobs import Job, Pool, Status
 from pages import brought, ledger
 from pages.session import outdated
+from pages.watch import SERVER
 
 POLL = 0.5  # seconds between looks at running work
 KEPT = 40  # errands whose answers a visitor keeps
@@ -21,7 +22,8 @@ KEPT = 40  # errands whose answers a visitor keeps
 
 @st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
 def pool() -> Pool:
-    return Pool()
+    SERVER.pool = Pool()
+    return SERVER.pool
 
 
 @dataclass(frozen=True, eq=False)

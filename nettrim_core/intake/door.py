@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nettrim_core.intake.nursery import CRASH, DONE, LONG, SLOW
 
 START = 60.0  # seconds that the first reading waits at most for the process to come up
 NICENESS = 5
+READ, REFUSED = "read", "refused"
 
 
 class Door:
@@ -26,6 +28,7 @@ class Door:
 
     def __init__(self, limits: Uploads | None = None) -> None:
         self.limits = limits or Uploads.configured()
+        self.outcomes: Counter[str] = Counter()  # how many readings were READ, and how many REFUSED
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: dict[int, tuple[subprocess.Popen[bytes], Future[dict[str, Any]]]] = {}
@@ -39,7 +42,18 @@ class Door:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request of :mod:`nettrim_core.intake.readings`. Raises ValueError, one sentence, for files
         that are refused, or that cost the reader its memory, its time or its life."""
-        request = request | {"public": Public.configured().on}
+        outcome = REFUSED
+        try:
+            answer = self._answer(request | {"public": Public.configured().on})
+            parts = [answer.get(part) or {} for part in ("network", "data")]
+            outcome = REFUSED if any("refused" in part for part in parts) else READ
+        finally:
+            if request["task"] in ("look", "take"):
+                with self._lock:
+                    self.outcomes[outcome] += 1
+        return answer
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             process = self._living()
             self._count += 1
