@@ -12,7 +12,7 @@ app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
 	$(BIN)/python -m streamlit run app.py --server.address=$(ADDRESS) --server.port=$(PORT) --server.headless=true
 
-test: $(VENV)/.test browser deployment check
+test: $(VENV)/.test browser check
 
 check:
 	$(BIN)/ruff check .
@@ -21,8 +21,8 @@ check:
 	$(BIN)/python -m pytest -m "not alone and not long" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m "alone and not long"
 
-# what takes minutes and seldom breaks by itself
-test-long: $(VENV)/.test
+# what takes minutes and seldom breaks by itself, and what needs nginx and systemd
+test-long: $(VENV)/.test browser deployment
 	$(BIN)/python -m pytest -m long -n 2 --dist worksteal
 
 $(VENV)/.app: constraints.txt pyproject.toml

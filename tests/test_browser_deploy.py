@@ -25,6 +25,8 @@ from tests.deployed import DEPLOY, PATH, Studio, behind_nginx
 from tests.hostile_networks import good
 from tests.test_browser_bring import give, table
 
+pytestmark = pytest.mark.long  # they need nginx and systemd
+
 STATE = "model=digits_mlp&layers=fc3&methods=magnitude&n=200&eps=0.3"
 ELSEWHERE = "http://localhost/elsewhere"  # another site's page, which no server has
 CONNECTED = ("data-test-connection-state", "CONNECTED")

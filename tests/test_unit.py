@@ -15,6 +15,8 @@ import typer
 from nettrim_cli.main import cli
 from tests.deployed import DEPLOY, PATH, program
 
+pytestmark = pytest.mark.long  # they need nginx and systemd
+
 UNIT = DEPLOY / "nettrim.service"
 EXPOSED = 15  # of systemd's hundred: tenths of its points, where 100 is a service without any limits
 
