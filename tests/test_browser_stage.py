@@ -285,7 +285,7 @@ def test_without_the_library_the_knob_works_all_the_same(page: Page) -> None:
     expect(page.locator(".ntk-readout")).to_contain_text("zeros")
 
 
-@pytest.mark.parametrize("path", ["", *(pytest.param(p, marks=LONG) for p in ("export", "layer", "budget", "compare"))])
+@pytest.mark.parametrize("path", ["export", *(pytest.param(p, marks=LONG) for p in ("", "layer", "budget", "compare"))])
 def test_the_notebook_of_a_page_runs(page: Page, path: str, tmp_path: Path) -> None:
     """As it is downloaded, with the page's settings, from its first cell to its last."""
     settled(opened(page, f"/{path}?{SMALL}"))

@@ -357,6 +357,7 @@ def test_inspect_says_what_cannot_be_pruned_and_why(run: Run) -> None:
     assert "LeNet-300-100 on MNIST" in out
 
 
+@pytest.mark.long
 def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from nettrim_cli import studio
 
