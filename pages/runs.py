@@ -123,7 +123,7 @@ def compare(here: Runs, chosen: list[Run]) -> None:
 
 
 def resume(run: Run) -> None:
-    work.visit().start(run.asked.key, dict(run.asked.request), run.total, lambda answer: None)
+    work.visit().start(run.asked.key, dict(run.asked.request), run.total, lambda answer: None, run)
 
 
 def open_state(run: Run) -> None:

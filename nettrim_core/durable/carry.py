@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,7 +32,7 @@ def written_down(recording: Recording | None) -> Iterator[None]:
 
 def carried_out(
     request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle]
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """The answers to a request, as a worker gives them: what is kept first, the rest as it is made and kept.
 
     recording: of the run that this is, from :meth:`Runs.begin`. bundles: by the names that the request has for them.
