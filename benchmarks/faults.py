@@ -32,6 +32,7 @@ CURVES = [{"method": name, "settings": {}, "epsilons": list(EPSILONS[::2])} for 
 REQUEST: dict[str, Any] = {"task": "sweep", "sweeps": [{"plan": PLAN.to_dict(), "curves": CURVES}]}
 TOTAL = sum(len(curve["epsilons"]) for curve in CURVES)
 NEAR = 2e-3  # of all weights
+LIFE = 2.0  # seconds, at most, from a victim's first result to its end
 PACE = 0.05  # seconds that a victim rests after each result, so that there are moments to be killed in
 CHILD = """
 import json, sys, time
@@ -61,7 +62,7 @@ def killed(folder: Path, chance: random.Random) -> tuple[set[tuple[str, float]],
     child = victim(folder)
     assert child.stdout is not None
     said = [child.stdout.readline()]  # the imports are not what is to be broken off
-    moment = time.monotonic() + chance.uniform(0, 6 * PACE)
+    moment = time.monotonic() + chance.uniform(0, LIFE)
     while time.monotonic() < moment and said[-1]:
         time.sleep(chance.uniform(0, PACE / 5))
     child.kill()

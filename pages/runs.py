@@ -58,7 +58,7 @@ def show_run(here: Runs, run: Run) -> None:
             st.badge(title, color=color, icon=icon)  # type: ignore[arg-type]  # one of the known colours
             if run.pinned:
                 st.badge("pinned", color="violet", icon=":material/keep:", help=words.PINNED)
-        st.caption(words.cost(run, *here.cost(run.id), time.time()))
+        st.markdown(f":small[{words.cost(run, *here.cost(run.id), time.time())}]")  # a caption is too pale to read
         if run.error:
             st.error(foreign.shown(run.error))
         if run.state is State.DAMAGED:
