@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from nettrim_core.configuration import Public
-from nettrim_core.durable import Recording, Runs, State, Store
+from nettrim_core.durable import Recording, Run, Runs, State, Store
 from nettrim_core.jobs import Job, Status
 from nettrim_core.methods import titled
 from pages import brought, session, store
@@ -47,6 +47,12 @@ def begin(key: str, request: dict[str, Any], total: int) -> Recording | None:
         asked, total, name_of(request), key=key, owner=owner(), fingerprint=store.bundle_of(choice.model).fingerprint,
         subject={"link": session.link(choice)},
     )  # fmt: skip
+
+
+def again(run: Run) -> Recording | None:
+    """Write down that a run is gone on with."""
+    here = runs()
+    return None if here is None else here.again(run)
 
 
 def follow(recording: Recording | None, job: Job) -> None:

@@ -58,7 +58,7 @@ def show_run(here: Runs, run: Run) -> None:
             st.badge(title, color=color, icon=icon)  # type: ignore[arg-type]  # one of the known colours
             if run.pinned:
                 st.badge("pinned", color="violet", icon=":material/keep:", help=words.PINNED)
-        st.caption(words.cost(run, *here.cost(run.id), time.time()))
+        st.markdown(f":small[{words.cost(run, *here.cost(run.id), time.time())}]")  # a caption is too pale to read
         if run.error:
             st.error(foreign.shown(run.error))
         if run.state is State.DAMAGED:
@@ -123,7 +123,7 @@ def compare(here: Runs, chosen: list[Run]) -> None:
 
 
 def resume(run: Run) -> None:
-    work.visit().start(run.asked.key, dict(run.asked.request), run.total, lambda answer: None)
+    work.visit().start(run.asked.key, dict(run.asked.request), run.total, lambda answer: None, run)
 
 
 def open_state(run: Run) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from nettrim_core.durable import Recording
+from nettrim_core.durable import Recording, Run
 from nettrim_core.jobs import Job, Pool, Status
 from pages import brought, ledger
 from pages.session import outdated
@@ -54,9 +54,12 @@ class Visit:
     stopped: set[str] = field(default_factory=set)
     key: str = ""  # of the last one that was started
 
-    def start(self, key: str, request: dict[str, Any], total: int, take: Callable[[Any], None] | None = None) -> None:
+    def start(
+        self, key: str, request: dict[str, Any], total: int, take: Callable[[Any], None] | None = None,
+        run: Run | None = None,
+    ) -> None:  # fmt: skip
         """Send the worker on an errand, in place of what it was doing for this visitor. take: gets each answer, which
-        is otherwise kept."""
+        is otherwise kept. run: the one that this goes on with, if it is not a new one."""
         self.stop()
         self.stopped.discard(key)
         if folders := brought.folders(key_of(request)):
@@ -66,7 +69,8 @@ class Visit:
                 brought.at_end(name, "worker", lambda: here.submit(Job({"task": "forget"}, 1, lambda _: None)))
         answers: list[dict[str, Any]] = []
         job = Job(request, total, take or answers.append)
-        if (recording := ledger.begin(key, request, total)) is not None:
+        recording = ledger.begin(key, request, total) if run is None else ledger.again(run)
+        if recording is not None:
             job = recorded(job, recording)
         brought.quotas().start(brought.visitor(), job, pool().submit)
         self.key, self.errands[key] = key, Errand(job, answers)

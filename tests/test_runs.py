@@ -98,7 +98,7 @@ def test_a_process_that_is_killed_leaves_a_run_that_broke_off(runs: Runs) -> Non
 
 
 def test_nothing_is_lost_to_kills_damage_or_a_full_disk() -> None:
-    for row in (faults.kills(3), faults.damages(), faults.no_growth()):
+    for row in (faults.kills(2), faults.damages(), faults.no_growth()):
         assert row["faults"] > 0
         assert row["results"] > 0
         assert (row["lost"], row["wrong"]) == (0, 0)
@@ -163,7 +163,7 @@ def test_a_run_is_exported_with_its_curves(runs: Runs) -> None:
     assert (run.done, run.total) == (4, 4)
     with zipfile.ZipFile(io.BytesIO(runs.exported(run.id))) as packed:
         names = packed.namelist()
-        assert json.loads(packed.read("run.json"))["request"] == REQUEST
+        assert json.loads(packed.read("run.json"))["request"] == json.loads(json.dumps(REQUEST))
         assert len(packed.read("curves.csv").decode().splitlines()) == 5
         assert "begun" in packed.read("log.txt").decode()
     results, size = runs.cost(run.id)
@@ -240,15 +240,15 @@ def test_a_retraining_that_broke_off_is_gone_on_with(
     monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
     code = f"""
 import os, signal, sys, torch
-from nettrim_core import finetune as module
+from nettrim_core.finetune import FineTuning
 from nettrim_cli.main import main
-judge, calls = module.FineTuning._judge, []
+judge, calls = FineTuning._judge, []
 def killed(self, model):
     calls.append(1)
     if len(calls) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return judge(self, model)
-module.FineTuning._judge = killed
+FineTuning._judge = killed
 sys.argv = ["nettrim", *{[str(word) for word in command]!r}]
 main()
 """
@@ -326,7 +326,7 @@ def test_runs_are_listed_resumed_renamed_deleted_and_brought_back(visited: AppTe
     recording.ended(State.STOPPED)
     visited.run()
     assert not visited.exception
-    assert "https" not in text(visited) or "\\" in text(visited)
+    assert "](" not in text(visited)
     visited.button(key=f"resume_{recording.id}").click().run()
     deadline = time.monotonic() + 120
     while runs.all()[0].state is not State.DONE:
