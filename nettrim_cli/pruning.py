@@ -82,8 +82,8 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
             recording.ended(State.STOPPED)
     checks = [] if out is None else written(outcome, out, wanted)
     if steps := outcome.interrupted:
-        kept = "is kept" if out is None else f"is written to {out}"
-        show.notice(f"interrupted after {steps} step{'s' if steps > 1 else ''}; the best network so far {kept}")
+        where = "is kept" if out is None else f"is written to {out}"
+        show.notice(f"interrupted after {steps} step{'s' if steps > 1 else ''}; the best network so far {where}")
     if as_json:
         made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict(), "complete": not steps}
         show.document(made | {"checks": checks, "out": None if out is None else str(out)})

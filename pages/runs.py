@@ -115,7 +115,11 @@ def undo(here: Runs) -> None:
 
 def compare(here: Runs, chosen: list[Run]) -> None:
     """The curves of the runs that were ticked."""
-    curves = {run.asked.name: reports for run in chosen if (reports := here.reports(run.id))}
+    names = [run.asked.name for run in chosen]
+    curves = {}
+    for name, run in zip(names, chosen, strict=True):
+        if reports := here.reports(run.id):
+            curves[f"{name} ({run.id})" if names.count(name) > 1 else name] = reports
     if curves:
         st.header("Side by side")
         st.markdown(words.COMPARE)

@@ -20,6 +20,7 @@ from streamlit.testing.v1 import AppTest
 from benchmarks import faults
 from nettrim_core.durable import Recording, Runs, State, Store
 from nettrim_core.durable.runs import run_id
+from nettrim_core.finetune import FineTuning
 from nettrim_core.tasks import sweeps
 from pages import ledger
 from tests.test_cli import SMALL, Run
@@ -256,8 +257,6 @@ main()
     (broken,) = Runs(keeping).all()
     assert broken.state is State.INTERRUPTED
     epochs: list[int] = []
-    from nettrim_core.finetune import FineTuning
-
     judge = FineTuning._judge
     monkeypatch.setattr(FineTuning, "_judge", lambda self, model: (epochs.append(1), judge(self, model))[1])
     assert nettrim(*command, "--out", tmp_path / "again")[0] == 0
@@ -266,6 +265,31 @@ main()
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     (done,) = Runs(keeping).all()
     assert done.state is State.DONE
+
+
+def test_a_resumed_retraining_that_is_interrupted_is_not_done(
+    nettrim: Run,  # noqa: F811
+    keeping: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge, calls = FineTuning._judge, []
+
+    def pressed(self: FineTuning, model: Any) -> Any:
+        calls.append(1)
+        if len(calls) in (3, 5):
+            os.kill(os.getpid(), signal.SIGINT)
+        return judge(self, model)
+
+    monkeypatch.setattr(FineTuning, "_judge", pressed)
+    command = ("finetune", "digits_mlp", "--method", "lobs", "--epsilon", "0.4", "--epochs", "6", *SMALL)
+    assert nettrim(*command)[0] == 130
+    (run,) = Runs(keeping).all()
+    assert run.state is State.STOPPED
+    code, out, _ = nettrim("resume", run.id, "--json")
+    assert (code, json.loads(out)["complete"]) == (130, False)
+    assert Runs(keeping).all()[0].state is State.STOPPED
+    assert nettrim("resume", run.id)[0] == 0
+    assert Runs(keeping).all()[0].state is State.DONE
 
 
 def test_prices_of_a_budget_are_kept(nettrim: Run, keeping: Store) -> None:  # noqa: F811

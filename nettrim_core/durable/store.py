@@ -45,7 +45,6 @@ class Store:
         self.trouble = ""  # why something cannot be kept, one sentence; "" if all is well
         self._lock = threading.Lock()
         self._index: Index | None = None
-        self._tried = 0.0
 
     @classmethod
     def configured(cls) -> Store | None:

@@ -15,3 +15,5 @@ def recipe(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
     asked = Recipe.from_dict(request["recipe"])
     outcome = carry_out(asked, bench.bundle(asked.plan.bundle), kept=bench.kept)
     yield {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict()}
+    if outcome.interrupted:
+        raise KeyboardInterrupt  # told of the best network so far, the run is not done
