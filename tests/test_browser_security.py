@@ -69,7 +69,9 @@ TRIES = {
     "handler": "() => new Promise(end => { const d = document.createElement('div');"
     ' d.innerHTML = \'<img src="data:," onerror="window.ran = 1">\'; document.body.append(d);'
     " setTimeout(() => end(window.ran ? 'went' : 'stopped'), 300) })",
-    "text as code": "() => { try { return new Function('return \"went\"')() } catch { return 'stopped' } }",
+    # later, because what DevTools runs itself may make code of text
+    "text as code": "() => new Promise(end => setTimeout(() => {"
+    " try { end(new Function('return \"went\"')()) } catch { end('stopped') } }))",
     "frame": f"() => new Promise(end => {{ const f = document.createElement('iframe'); f.src = '{HOST}/x';"
     " addEventListener('securitypolicyviolation', () => end('stopped')); document.body.append(f);"
     " setTimeout(() => end('went'), 1000) })",

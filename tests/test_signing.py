@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from starlette.routing import Route
 from streamlit.testing.v1 import AppTest
 
 from pages import signing
-from tests.browsing import opened, serving
+from tests.browsing import ROOT, opened, serving, settled
 
 CLIENT, SECRET, COOKIE_SECRET = "studio", "client-secret-3f9a1c", "cookie-secret-77b2e0"
 
@@ -113,11 +114,12 @@ def signed(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iter
         f'client_id = "{CLIENT}"\nclient_secret = "{SECRET}"\n'
         f'server_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NETTRIM_PUBLIC_ON", "1")
-        patch.setenv("NETTRIM_PUBLIC_SIGN_IN", "1")
-        with serving(folder / "log", port, [f"--secrets.files={secrets}"]) as url:
-            yield url, folder / "log"
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # for the server alone
+            patch.setenv("NETTRIM_PUBLIC_ON", "1")
+            patch.setenv("NETTRIM_PUBLIC_SIGN_IN", "1")
+            url = stack.enter_context(serving(folder / "log", port, [f"--secrets.files={secrets}"]))
+        yield url, folder / "log"
 
 
 def sign_in(page: Page) -> None:
@@ -145,7 +147,7 @@ def test_no_page_is_shown_before_signing_in_and_accounts_are_told_apart(
         if not seen:
             page.get_by_role("button", name="Use the example").click()
             expect(page.get_by_text("digits.pt2").first).to_be_visible(timeout=60_000)
-        seen.append(page.locator(".st-key-kept_network").count())
+        seen.append(settled(page).locator(".st-key-kept_network").count())
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=60_000)
         context.close()
@@ -172,8 +174,8 @@ def test_an_account_is_the_provider_and_what_it_calls_somebody(monkeypatch: pyte
         assert account(**lacking) is None
 
 
-def test_the_pages_are_open_unless_it_is_asked_for(app: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    app.run()
+def test_the_pages_are_open_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = AppTest.from_file(str(ROOT / "pages" / "_main.py"), default_timeout=240).run()  # what a server runs
     assert app.title[0].value == "How much can we trim?"
     monkeypatch.setenv("NETTRIM_PUBLIC_SIGN_IN", "1")
     app.run()
