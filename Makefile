@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test test-long check docs fuzz browser samples sweeps screenshots benchmarks load soak clean
+.PHONY: app test test-long check docs fuzz browser deployment samples sweeps screenshots benchmarks load soak clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -21,8 +21,8 @@ check:
 	$(BIN)/python -m pytest -m "not alone and not long" -n 2 --dist worksteal
 	$(BIN)/python -m pytest -m "alone and not long"
 
-# what takes minutes and seldom breaks by itself
-test-long: $(VENV)/.test
+# what takes minutes and seldom breaks by itself, and what needs nginx and systemd
+test-long: $(VENV)/.test browser deployment
 	$(BIN)/python -m pytest -m long -n 2 --dist worksteal
 
 $(VENV)/.app: constraints.txt pyproject.toml
@@ -51,6 +51,14 @@ browser:
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-liberation; \
 	  else echo "no Chromium found; the browser tests will fail. Install one or set CHROMIUM to its path."; fi; fi
+
+# The tests of docs/deploy.md put nginx in front of the studio and have systemd look at the unit. Debian's are installed
+# where that is possible; what Debian would start is not started. Without them the tests fail.
+deployment:
+	@if ! PATH="$$PATH:/usr/sbin" sh -c 'command -v nginx && command -v systemd-analyze' >/dev/null; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends nginx systemd; \
+	  else echo "no nginx or no systemd-analyze found; the tests of the deployment will fail. Install both."; fi; fi
 
 samples: $(VENV)/.test
 	$(BIN)/python sample_models/make.py

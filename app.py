@@ -1,8 +1,9 @@
 """Starts the studio: ``streamlit run app.py``.
 
 Run by a server this is an ASGI application that also serves the Plotly.js of the installed plotly package, so that
-no page needs the network; run as a script (in tests) it is the page itself. The main script lies inside pages/, beside
-the pages, because Streamlit takes a folder ``pages`` next to the main script for its older kind of navigation.
+no page needs the network, and tells how the server is; run as a script (in tests) it is the page itself. The main
+script lies inside pages/, beside the pages, because Streamlit takes a folder ``pages`` next to the main script for its
+older kind of navigation.
 """
 
 import functools
@@ -19,6 +20,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 ROOT = Path(__file__).resolve().parent
@@ -41,14 +43,21 @@ async def plotly_js(_: Request) -> Response:
 
 
 class Visitors(BaseHTTPMiddleware):
-    """A cookie by which a page that is loaded anew finds what its visitor brought. It says nothing of them, no other
-    site gets it, and it goes when the browser is closed."""
+    """A cookie by which a page that is loaded anew finds what its visitor brought. It says nothing of them, only pages
+    below ``path`` get it, and it goes when the browser is closed. A link on another site brings it along (lax): it
+    would be given anew otherwise, and what was brought be out of reach."""
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        super().__init__(app)
+        self.path = path
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
         page = response.headers.get("content-type", "").startswith("text/html")
         if page and brought.COOKIE not in request.cookies:
-            response.set_cookie(brought.COOKIE, secrets.token_hex(16), httponly=True, samesite="strict")
+            secure = request.url.scheme == "https"  # a proxy in front says so
+            token = secrets.token_hex(16)
+            response.set_cookie(brought.COOKIE, token, path=self.path, secure=secure, httponly=True, samesite="lax")
         return response
 
 
@@ -56,18 +65,27 @@ if get_script_run_ctx(suppress_warning=True) is None:
     # torch takes seconds to import, and a network one to load: before the first visitor, not for them
     from streamlit import config
 
-    from nettrim_core.configuration import Uploads
-    from pages import blobs, brought, leaving, notebook, rooms, store
+    from nettrim_core.configuration import Public, Uploads
+    from pages import blobs, brought, headers, leaving, metrics, notebook, rooms, signing, store, watch
     from pages.state import DEFAULT_MODEL
 
     most = max(Uploads.configured().mb, notebook.MOST_BYTES // 1_000_000)
     config.set_option("server.maxUploadSize", most)  # what the uploaders say is what the server takes
+    if Public.configured().on:
+        config.set_option("client.showErrorDetails", "none")
+    signing.check()
     rooms.sweep()
     store.warm(DEFAULT_MODEL)
+    base = f"/{config.get_option('server.baseUrlPath').strip('/')}".rstrip("/")  # Streamlit puts only its own below it
     app = st.App(
         "pages/_main.py",
-        routes=[Route("/vendor/plotly.min.js", plotly_js), Route(f"/{blobs.PATH}/{{name}}", blobs.serve)],
-        middleware=[Middleware(Visitors)],
+        routes=[
+            Route(f"{base}/vendor/plotly.min.js", plotly_js),
+            Route(f"{base}/{blobs.PATH}/{{name}}", blobs.serve),
+            Route(f"{base}/{watch.PATH}", watch.serve),
+            Route(f"{base}/{metrics.PATH}", metrics.serve),
+        ],
+        middleware=[Middleware(headers.Headers), Middleware(Visitors, path=base or "/")],
         lifespan=leaving.lifespan,
     )
     if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -59,13 +59,13 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def serving(log: Path) -> Iterator[str]:
-    """A server of the studio on a free port; its address."""
+def serving(log: Path, port: int = 0, options: Sequence[str] = ()) -> Iterator[str]:
+    """A server of the studio on a port, by default a free one; its address. options: of Streamlit."""
     with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+        s.bind(("127.0.0.1", port))
         port = s.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), "--server.headless=true"]
-    command += ["--server.address=127.0.0.1", f"--server.port={port}"]
+    command += ["--server.address=127.0.0.1", f"--server.port={port}", *options]
     url = f"http://127.0.0.1:{port}"
     with log.open("w") as output:  # a file, not a pipe: a full pipe would stop the server
         server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)

@@ -2,7 +2,8 @@
 seconds to load, and help and completion are to come at once.
 
 Exit codes: 0 done; 1 refused, with a sentence on stderr; 2 the command was not understood; 3 a replay gave other bits,
-or the doctor found something; 130 interrupted, and what was finished, or the best network so far, was written.
+the doctor found something, or a server is not well; 130 interrupted, and what was finished, or the best network so
+far, was written.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ HELP = """Prune ReLU networks layer by layer, with proof: Net-Trim, Optimal Brai
 MODEL is the name of a sample model (nettrim inspect lists them), a bundle's folder, or the file of a network (.onnx,
 .pt2, .safetensors, .pt) together with --data.
 
-Exit codes: 0 done, 1 refused with a sentence, 2 not understood, 3 a replay gave other bits or the doctor found
-something, 130 interrupted: what was finished is written, of a retraining the best network so far.
+Exit codes: 0 done, 1 refused with a sentence, 2 not understood, 3 a replay gave other bits, the doctor found
+something or a server is not well, 130 interrupted: what was finished is written, of a retraining the best network so
+far.
 """
 cli = typer.Typer(name="nettrim", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -170,6 +172,32 @@ def replay(
 
 
 @cli.command()
+def runs(
+    delete: Annotated[str, typer.Option(metavar="RUN", help="Take a run out of the list.")] = "",
+    undelete: Annotated[str, typer.Option(metavar="RUN", help="Bring one back that was deleted today.")] = "",
+    rename: Annotated[str, typer.Option(metavar="RUN=NAME", help="Call a run something else.")] = "",
+    pin: Annotated[str, typer.Option(metavar="RUN", help="Never drop this run's results for lack of room.")] = "",
+    unpin: Annotated[str, typer.Option(metavar="RUN", help="Treat its results like any others.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Sweeps, allocations and retrainings that were begun on this machine, and how far they are."""
+    from nettrim_cli import durably
+
+    durably.listed(as_json, delete=delete, undelete=undelete, rename=rename, pin=pin, unpin=unpin)
+
+
+@cli.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or its name: nettrim runs lists them.")],
+    as_json: Json = False,
+) -> None:
+    """Carry on with a run that broke off, from the last result that was finished."""
+    from nettrim_cli import durably
+
+    durably.resume(run, as_json)
+
+
+@cli.command()
 def inspect(
     model: Annotated[str, typer.Argument(help="As for the others; none lists the sample models.")] = "",
     data: DataFile = "", architecture: Architecture = None, settings: Set = [],  # noqa: B006
@@ -190,6 +218,26 @@ def doctor(as_json: Json = False) -> None:
     studio.doctor(as_json)
 
 
+@cli.command()
+def health(
+    url: Annotated[str, typer.Argument(help="The studio's address, with the path that it is served below.")],
+    wait: Annotated[float, typer.Option(min=0, help="Seconds that it may take to come up.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Ask a studio that is served how it is. Ends with 3 if it is not all well, with 1 if nobody answers."""
+    from nettrim_cli.health import health as ask
+
+    ask(url, wait, as_json)
+
+
+@cli.command()
+def settings() -> None:
+    """The settings of a server as they are now, with their ranges: a file to begin with."""
+    from nettrim_cli import server_settings
+
+    server_settings.settings()
+
+
 @cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def app(
     context: typer.Context,
@@ -197,12 +245,13 @@ def app(
     address: Annotated[
         str, typer.Option(help="Who may come: this machine alone, unless said otherwise.")
     ] = "127.0.0.1",
+    path: Annotated[str, typer.Option(help="Below which path, as behind a proxy, such as studio.")] = "",
     browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
 ) -> None:
     """Start the studio. What else is given goes to Streamlit."""
     from nettrim_cli import studio
 
-    studio.serve(port, address, browser, context.args)
+    studio.serve(port, address, path, browser, context.args)
 
 
 def main() -> None:
@@ -211,7 +260,9 @@ def main() -> None:
         cli()
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         sentence = str(error) or type(error).__name__
-        sys.stderr.write(f"nettrim: {sentence}\n")
+        from nettrim_core.plain import for_terminal
+
+        sys.stderr.write(f"nettrim: {for_terminal(sentence)}\n")
         if "--json" in sys.argv:
             sys.stdout.write(json.dumps({"error": sentence}) + "\n")
         sys.exit(1)

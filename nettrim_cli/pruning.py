@@ -9,11 +9,12 @@ from typing import Any
 
 import typer
 
-from nettrim_cli import show
+from nettrim_cli import durably, show
 from nettrim_cli.settings import names, numbers, pairs
 from nettrim_cli.subject import Subject
 from nettrim_core import environment
 from nettrim_core.allocate import target_of
+from nettrim_core.durable.runs import State
 from nettrim_core.export import export
 from nettrim_core.finetune import Training
 from nettrim_core.formats import FORMATS
@@ -21,9 +22,9 @@ from nettrim_core.formats.quiet import refusal
 from nettrim_core.plan import EPSILONS, coarse_to_fine
 from nettrim_core.recipes.carry_out import Outcome, carry_out
 from nettrim_core.recipes.recipe import Budgeted, Recipe
+from nettrim_core.record import Point
 from nettrim_core.report import Report
 from nettrim_core.tabulate import curves_csv
-from nettrim_core.tasks.sweeps import solve
 
 __all__ = ["Subject", "allocate", "finetune", "prune", "sweep"]
 
@@ -69,12 +70,20 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
     """Carry out a recipe, show what came, and export it where a folder is given."""
     subject.words.finished()
     wanted = [] if out is None else formats_of(formats)
-    with show.progress() as hear:
-        outcome = carry_out(recipe, subject.bundle, hear)
+    request = {"task": "recipe", "recipe": recipe.to_dict()}
+    store, recording = None, None
+    if recipe.budget is not None or recipe.training is not None:
+        store, recording = durably.begun(
+            request, 0, f"{recipe.plan.bundle}: {recipe.method_name}", subject.bundle, subject.again
+        )
+    with show.progress() as hear, durably.kept_for(store, recording) as kept:
+        outcome = carry_out(recipe, subject.bundle, durably.heard(recording, hear), kept)
+        if outcome.interrupted and recording is not None:
+            recording.ended(State.STOPPED)
     checks = [] if out is None else written(outcome, out, wanted)
     if steps := outcome.interrupted:
-        kept = "is kept" if out is None else f"is written to {out}"
-        show.notice(f"interrupted after {steps} step{'s' if steps > 1 else ''}; the best network so far {kept}")
+        where = "is kept" if out is None else f"is written to {out}"
+        show.notice(f"interrupted after {steps} step{'s' if steps > 1 else ''}; the best network so far {where}")
     if as_json:
         made = {"report": outcome.report.to_dict(), "recipe": outcome.recipe.to_dict(), "complete": not steps}
         show.document(made | {"checks": checks, "out": None if out is None else str(out)})
@@ -130,12 +139,19 @@ def sweep(subject: Subject, methods: str, epsilons: str, csv: Path | None, as_js
     subject.words.finished()
     found: dict[tuple[str, float], Report] = {}
     ended = True
+    request = {"task": "sweep", "sweeps": [{"plan": plan.to_dict(), "curves": _curves(ready, grid)}]}
+    total = len(chosen) * len(set(grid))
+    store, recording = durably.begun(request, total, f"{plan.bundle}: {methods}", subject.bundle, subject.again)
     try:
-        with show.progress() as hear:
-            for point in solve(plan, _curves(ready, grid), subject.bundle):
+        with (
+            show.progress() as hear,
+            durably.answering(request, store, recording, {plan.bundle: subject.bundle}) as answers,
+        ):
+            for answer in answers:
+                point = Point.from_dict(answer["point"])
                 if not point.report.rough:
                     found[point.method, point.epsilon] = point.report
-                    hear("solving", len(found), len(chosen) * len(set(grid)))
+                    hear("solving", len(found), total)
     except KeyboardInterrupt:
         ended = False
         show.notice(f"interrupted; {len(found)} points are finished")
@@ -151,8 +167,7 @@ def sweep(subject: Subject, methods: str, epsilons: str, csv: Path | None, as_js
             }
         )  # fmt: skip
     else:
-        heads = ("Method", "Epsilon", "Zeros", "Right", "95 % interval", "Output changed", "Worst gap")
-        show.table(heads, map(_row, reports))
+        show.points(reports)
         show.say("", "Judged on the validation rows; nettrim prune judges on the test rows.")
     if not ended:
         raise typer.Exit(show.INTERRUPTED)
@@ -165,14 +180,3 @@ def _curves(ready: Mapping[str, Any], grid: Sequence[float]) -> list[dict[str, A
         {"method": name, "settings": dataclasses.asdict(method), "epsilons": coarse_to_fine(set(grid))}
         for name, method in ready.items()
     ]
-
-
-def _row(report: Report) -> tuple[str, ...]:
-    low, high = report.accuracy_interval or (0.0, 0.0)
-    gaps = [layer.gap for layer in report.layers if layer.gap is not None]
-    return (
-        report.method, f"{report.settings['epsilon']:.4g}", f"{report.sparsity:.1%}",
-        "" if report.accuracy is None else f"{report.accuracy:.2%}",
-        "" if report.accuracy is None else f"{low:.1%} to {high:.1%}", f"{report.output_error:.3g}",
-        f"{max(gaps):.1e}" if gaps else "",
-    )  # fmt: skip

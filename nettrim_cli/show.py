@@ -11,7 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from nettrim_core.plain import for_terminal
 from nettrim_core.recipes.carry_out import Hear
 from nettrim_core.report import LayerReport, Report
 from nettrim_core.summary import summary
@@ -29,23 +31,23 @@ def document(data: Mapping[str, Any]) -> None:
 
 def say(*lines: str) -> None:
     for line in lines:
-        OUT.print(line, markup=False)
+        OUT.print(Text(for_terminal(line)))
 
 
 def notice(line: str) -> None:
-    ERR.print(line, markup=False, style="dim")
+    ERR.print(Text(for_terminal(line), "dim"))
 
 
 @contextmanager
 def progress() -> Iterator[Hear]:
     """Bars on a terminal; a log has no use for them."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True, disable=not ERR.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def hear(what: str, done: int, of: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
+                tasks[what] = bars.add_task(for_terminal(what), total=of)
             bars.update(tasks[what], completed=done, total=of)
 
         yield hear
@@ -57,8 +59,25 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) ->
     for place, head in enumerate(heads):
         made.add_column(head, justify="left" if place < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(for_terminal(cell)) for cell in row))  # a text has no markup
     OUT.print(made)
+
+
+def points(reports: Iterable[Report]) -> None:
+    """A line for each pruned network."""
+    heads = ("Method", "Epsilon", "Zeros", "Right", "95 % interval", "Output changed", "Worst gap")
+    table(heads, map(_point, reports))
+
+
+def _point(report: Report) -> tuple[str, ...]:
+    low, high = report.accuracy_interval or (0.0, 0.0)
+    gaps = [layer.gap for layer in report.layers if layer.gap is not None]
+    return (
+        report.method, f"{report.settings['epsilon']:.4g}", f"{report.sparsity:.1%}",
+        "" if report.accuracy is None else f"{report.accuracy:.2%}",
+        "" if report.accuracy is None else f"{low:.1%} to {high:.1%}", f"{report.output_error:.3g}",
+        f"{max(gaps):.1e}" if gaps else "",
+    )  # fmt: skip
 
 
 def report(found: Report) -> None:

@@ -20,6 +20,9 @@ from torch import nn
 from nettrim_cli import show
 from nettrim_core import environment
 from nettrim_core.bundle import load_bundle, sample_names
+from nettrim_core.durable import Runs, Store
+from nettrim_core.durable.address import address
+from nettrim_core.durable.sealed import Sealed
 from nettrim_core.export import export
 from nettrim_core.formats import FORMATS
 from nettrim_core.intake import Door
@@ -36,17 +39,19 @@ PARTS = (
 )  # fmt: skip
 
 
-def serve(port: int, address: str, browser: bool, rest: list[str]) -> None:
+def serve(port: int, address: str, path: str, browser: bool, rest: list[str]) -> None:
     """Streamlit on the studio's main script, wherever this is called from, with the studio's own configuration."""
     script = STUDIO / "app.py"
     if not script.is_file():
         raise ValueError(f"{script}: the studio is not there: install nettrim-studio again")
-    show.notice(f"The studio is at http://{address}:{port}; Ctrl-C ends it.")
+    below = f"/{path.strip('/')}".rstrip("/")
+    show.notice(f"The studio is at http://{address}:{port}{below}; Ctrl-C ends it.")
     headless = "false" if browser else "true"
     options = [f"--server.port={port}", f"--server.address={address}", f"--server.headless={headless}"]
+    options += [f"--server.baseUrlPath={below}"] if below else []
     command = [sys.executable, "-m", "streamlit", "run", str(script), *options, *rest]
     try:
-        done = subprocess.run(command, check=False)  # noqa: S603
+        done = subprocess.run(command, check=False)  # noqa: S603 (our own module, by this interpreter, with what was typed here)
     except KeyboardInterrupt:
         return
     raise typer.Exit(done.returncode)
@@ -150,13 +155,16 @@ def _upload() -> str:
         Path(folder, "small.csv").write_text("a,b,label\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(30)))
         try:
             answer = door.ask(request | {"folder": folder})
+            reach = door.ask({"task": "reach", "folder": folder})
         finally:
             door.close()
     for part in ("network", "data"):
         if "refused" in answer[part]:
             raise ValueError(answer[part]["refused"])
     limits = door.limits
-    return f"a network and a table were read with {limits.memory_mb:,} MB and {limits.seconds} s at most"
+    open_to = [what for what, can in reach.items() if can]
+    kept = "; this system does not keep a reading from " + ", ".join(open_to) if open_to else ", and nothing else"
+    return f"a network and a table were read with {limits.memory_mb:,} MB and {limits.seconds} s at most{kept}"
 
 
 def _studio() -> str:
@@ -181,6 +189,21 @@ def _scratch() -> str:
         return f"{folder} can be written"
 
 
+def _store() -> str:
+    store = Store.configured()
+    if store is None:
+        return "nothing is kept: the settings say so"
+    here = address("doctor")
+    if not store.put(here, Sealed({}, {})) or store.get(here) is None:
+        raise ValueError(store.trouble or f"{store.folder}: what was written is not there")
+    store.remove(here)
+    count, size = store.size()
+    said = f"{store.folder}: {count:,} results, {size / 1e6:,.1f} of {store.limit / 1e6:,.0f} MB"
+    broken = sum(run.unfinished for run in Runs(store).all())
+    said += f"; {broken} runs can be resumed" if broken else ""
+    return said + (f"; {len(store.damage())} files were found damaged and put aside" if store.damage() else "")
+
+
 CHECKS: dict[str, Callable[[], str]] = {
     "machine": _machine,
     "versions": _packages,
@@ -194,4 +217,5 @@ CHECKS: dict[str, Callable[[], str]] = {
     "the studio's files": _studio,
     "charts": _plotly,
     "temporary folder": _scratch,
+    "runs and results": _store,
 }

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nettrim_cli.settings import Words, names, pairs
 from nettrim_core import environment
-from nettrim_core.bundle import Bundle, load_bundle
+from nettrim_core.bundle import Bundle, load_bundle, sample_names
 from nettrim_core.capture import anatomy
 from nettrim_core.cascade import Cascade
 from nettrim_core.data import DataOptions, fits, load_data
@@ -54,6 +55,14 @@ class Subject:
     def opened(self) -> tuple[Bundle, Reading | None]:
         """The network with its rows, and how these were read; None for a bundle's own."""
         return opened(self.model, self.data, self.text, self.words)
+
+    @property
+    def again(self) -> dict[str, Any]:
+        """What is needed to open it again, from anywhere; nothing for a sample."""
+        if self.model in sample_names():
+            return {}
+        reading = None if self.opened[1] is None else self.opened[1].to_dict()
+        return {"model": self.model, "data": reading, "architecture": self.text, "folder": str(Path.cwd())}
 
     @property
     def bundle(self) -> Bundle:

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -127,6 +128,10 @@ class Offer:
 
     weight: float
     points: list[tuple[int, float]]
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Offer:
+        return cls(float(data["weight"]), [(int(zeros), float(cost)) for zeros, cost in data["points"]])
 
 
 class Budget:

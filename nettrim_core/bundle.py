@@ -155,7 +155,7 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
     Raises ValueError naming the file and the reason when something is missing, malformed or inconsistent.
     """
     folder, header, model = _network(name_or_path)
-    splits = _load_data(folder / header.get("data", "data.npz"), header)
+    splits = _load_data(_data_file(folder, header), header)
     for inputs, labels in splits.values():
         _check_takes(model, inputs, labels, folder)
     card_file = folder / "card.md"
@@ -168,6 +168,15 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
         sample=folder.resolve().parent == SAMPLE_MODELS.resolve(),
         **splits,
     )
+
+
+def _data_file(folder: Path, header: Mapping[str, Any]) -> Path:
+    """Where the header says that the data is: beside it, or for samples, which share some, above it."""
+    name = header.get("data", "data.npz")
+    mine = folder.resolve().parent == SAMPLE_MODELS.resolve()
+    if not isinstance(name, str) or not name.endswith(".npz") or (Path(name).name != name and not mine):
+        raise ValueError(f"{folder / 'bundle.json'}: data = {name!r} is no .npz file beside it: name one in the folder")
+    return folder / name
 
 
 def network_of(name_or_path: str | Path) -> nn.Module:

@@ -103,7 +103,27 @@ class Work(Section):
         return self.memory_mb * 1_000_000 or machine.memory() // 2
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Work)
+@dataclass(frozen=True)
+class Public(Section):
+    """A server that strangers come to. What is counted here is counted for each visitor, by the hour."""
+
+    table: ClassVar[str] = "public"
+    on: bool = setting(False, help="count what visitors use, and tell them of faults without details")
+    sign_in: bool = setting(False, help="show no page to those who have not signed in; see Streamlit's [auth] secrets")
+    uploads: int = setting(60, 1, 1_000_000, help="files that a visitor may upload")
+    networks: int = setting(20, 1, 1_000_000, help="networks that a visitor may take into use")
+    solving: int = setting(1800, 1, 1_000_000, help="seconds after which a visitor's next job waits")
+
+
+@dataclass(frozen=True)
+class Monitoring(Section):
+    """What is told to those who look after the server."""
+
+    table: ClassVar[str] = "monitoring"
+    metrics: bool = setting(False, help="tell at /metrics how many visit, how many jobs there are, and what they take")
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Work, Public, Monitoring)
 
 
 def variable(section: type[Section], name: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,18 +54,28 @@ class Epoch:
 
 class FineTuning:
     """A retraining that runs as it is iterated over: an :class:`Epoch` at a time. ``model`` is the best network so far,
-    at every moment; to stop is to stop asking."""
+    at every moment; to stop is to stop asking. After an epoch, ``state()`` is all that the next one depends on: with it
+    the retraining goes on from there, bit for bit."""
 
     def __init__(
-        self, model: nn.Module, masks: Mapping[str, Tensor], data: Labelled, validation: Labelled, how: Training
-    ) -> None:
+        self, model: nn.Module, masks: Mapping[str, Tensor], data: Labelled, validation: Labelled, how: Training,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.data, self.validation, self.how = data, validation, how
         self.model = copy.deepcopy(model).eval()
+        self._former = state
+        if state is not None:
+            self.model.load_state_dict(state["best"])
         check_masks(self.model, masks)
         for name, mask in masks.items():
             if bool(self.model.get_parameter(name)[~mask].any()):
                 raise ValueError(f"masks: {name!r} has weights that are not zero where its mask says they are")
         self.masks = dict(masks)
+        self._state: Callable[[], dict[str, Any]] = dict
+
+    def state(self) -> dict[str, Any]:
+        """Nested dicts and lists of tensors and plain data, as they are now; empty before the first epoch."""
+        return self._state()
 
     def __iter__(self) -> Iterator[Epoch]:
         how, started = self.how, time.perf_counter()
@@ -77,10 +88,27 @@ class FineTuning:
         inputs, targets = self.data
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, how.epochs * -(-len(inputs) // how.batch))
         generator = torch.Generator().manual_seed(how.seed)
-        lowest, accuracy = self._judge(model)
-        yield Epoch(0, self._loss(model), lowest, accuracy, True, time.perf_counter() - started)
-        waited = 0
-        for number in range(1, how.epochs + 1):
+        number, lowest, waited = 0, 0.0, 0
+
+        def state() -> dict[str, Any]:
+            return {
+                "number": number, "lowest": lowest, "waited": waited, "best": self.model.state_dict(),
+                "model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
+                "generator": generator.get_state(),
+            }  # fmt: skip
+
+        self._state = state
+        if self._former is None:
+            lowest, accuracy = self._judge(model)
+            yield Epoch(0, self._loss(model), lowest, accuracy, True, time.perf_counter() - started)
+        else:
+            number, lowest, waited = (self._former[name] for name in ("number", "lowest", "waited"))
+            model.load_state_dict(self._former["model"])
+            optimizer.load_state_dict(copy.deepcopy(self._former["optimizer"]))
+            schedule.load_state_dict(self._former["schedule"])
+            generator.set_state(self._former["generator"])
+        while number < how.epochs and waited < how.patience:
+            number += 1
             started, total = time.perf_counter(), 0.0
             model.train()
             for rows in torch.randperm(len(inputs), generator=generator).split(how.batch):
@@ -100,8 +128,6 @@ class FineTuning:
             else:
                 waited += 1
             yield Epoch(number, total / len(inputs), loss, accuracy, best, time.perf_counter() - started)
-            if waited >= how.patience:
-                return
 
     def _hold(self, model: nn.Module) -> None:
         """Back to zero what momentum or weight decay has moved."""
@@ -127,25 +153,27 @@ def finetune(
     data: Rows,
     validation: float | Rows = 0.1,
     how: Training | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> FineTuning:
     """Retrain a copy of ``model`` with masks held: iterate over what comes back, then take its ``model``.
 
     masks: parameter name -> bool of its shape, False where it stays zero, as :func:`nettrim_core.masks_of` gives them.
     data: (inputs, targets), class indices for cross-entropy, floats for the squared error. validation: the part of the
-    rows to judge by, or rows of their own. Raises ValueError for masks and data that do not fit.
+    rows to judge by, or rows of their own. state: of an earlier :class:`FineTuning` of the same, to go on from there;
+    then ``model`` may have any weights. Raises ValueError for masks and data that do not fit.
     """
     how = how or Training()
     inputs, targets = _labelled(data, "data")
     if len(inputs) != len(targets) or len(inputs) < 2:
         raise ValueError(f"data has {len(inputs)} inputs and {len(targets)} targets; as many of each, at least 2")
     if isinstance(validation, tuple):
-        return FineTuning(model, masks, (inputs, targets), _labelled(validation, "validation"), how)
+        return FineTuning(model, masks, (inputs, targets), _labelled(validation, "validation"), how, state)
     if not 0 < validation < 1:
         raise ValueError(f"validation = {validation!r} must be a fraction of the rows, between 0 and 1, or rows")
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(how.seed))
     count = min(max(round(validation * len(inputs)), 1), len(inputs) - 1)
     held, used = order[:count], order[count:]
-    return FineTuning(model, masks, (inputs[used], targets[used]), (inputs[held], targets[held]), how)
+    return FineTuning(model, masks, (inputs[used], targets[used]), (inputs[held], targets[held]), how, state)
 
 
 def _labelled(rows: Rows, name: str) -> Labelled:

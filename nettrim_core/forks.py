@@ -8,16 +8,18 @@ that they are forked from (``python -m nettrim_core.worker``) has solved nothing
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nettrim_core.configuration import Work
 
@@ -27,8 +29,9 @@ NICENESS = 10  # of the workers, from their first moment: the page's own process
 class Worker:
     """A process that is asked by lines of JSON and answers in them. pid: 0 before it is there and after its end."""
 
-    def __init__(self, talk: socket.socket) -> None:
-        self._talk, self._lines = talk, talk.makefile("r", encoding="utf-8")
+    def __init__(self, talk: socket.socket, busy: IO[bytes]) -> None:
+        """busy: whose lock it has while others may wait for what it does; see :mod:`nettrim_core.unheld`."""
+        self._talk, self._lines, self._busy = talk, talk.makefile("r", encoding="utf-8"), busy
         self.pid = 0
         self._held = self._killed = False
         self._lock = threading.Lock()
@@ -54,19 +57,27 @@ class Worker:
         finally:
             with self._lock:
                 self.pid = 0  # which is soon somebody else's
+                self._busy.close()
             self._lines.close()
             self._talk.close()
 
-    def hold(self) -> None:
-        """Take its processor away; :meth:`go_on` gives it back."""
+    def hold(self) -> bool:
+        """Take its processor away; :meth:`go_on` gives it back. False where it cannot be spared at this moment."""
         with self._lock:
+            if self.pid:
+                try:
+                    fcntl.lockf(self._busy, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    return False
             self._held = True
             self._send(signal.SIGSTOP)
+            return True
 
     def go_on(self) -> None:
         with self._lock:
-            if self._held:
+            if self._held and self.pid:
                 self._send(signal.SIGCONT)
+                fcntl.lockf(self._busy, fcntl.LOCK_UN)
             self._held = False
 
     def kill(self) -> None:
@@ -99,13 +110,15 @@ class Workers:
     def fork(self) -> Worker:
         """A new worker, at once: what it is asked before it is there, it finds."""
         ours, theirs = socket.socketpair()
+        busy = tempfile.TemporaryFile()  # noqa: SIM115 (the worker closes it)
+        files = [theirs.fileno(), busy.fileno()]
         with self._lock, theirs:
             try:
-                socket.send_fds(self._living(), [b"w"], [theirs.fileno()])
+                socket.send_fds(self._living(), [b"w"], files)
             except OSError:  # it ended this moment
                 self._end()
-                socket.send_fds(self._living(), [b"w"], [theirs.fileno()])
-        return Worker(ours)
+                socket.send_fds(self._living(), [b"w"], files)
+        return Worker(ours, busy)
 
     def close(self) -> None:
         """End all workers."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import math
 import threading
 import time
 from collections.abc import Hashable
@@ -20,21 +19,24 @@ from functools import partial
 from typing import Any
 
 from nettrim_core.configuration import Work
-from nettrim_core.flight import Flight, Job, Status, in_turn
+from nettrim_core.flight import Flight, Job, Span, Status, in_turn
 from nettrim_core.forks import Worker, Workers
+from nettrim_core.tally import Condition, Tally
 
-__all__ = ["Job", "Pool", "Status"]
+__all__ = ["Job", "Pool", "Span", "Status"]
 
 TURN = 2.0  # seconds
 LOOK = 0.1  # seconds between looks at whose turn is over, while somebody waits
+HOPELESS = 3  # workers in a row that ended before they answered anything: so will the next one
 GONE = "the worker process ended unexpectedly, perhaps for lack of memory; try fewer samples"
 
 
 class Pool:
-    """Safe to use from many threads. limits: None for what is configured."""
+    """Safe to use from many threads. limits: None for what is configured. tally: what was done."""
 
     def __init__(self, limits: Work | None = None) -> None:
         self.limits = limits or Work.configured()
+        self.tally = Tally()
         self._workers = Workers(self.limits)
         self._changed = threading.Condition()
         self._running: list[Flight] = []
@@ -45,31 +47,22 @@ class Pool:
         self._leaving: set[Worker] = set()  # after what they are at
         self._served: dict[Hashable, int] = {}
         self._numbers = itertools.count(1)
+        self._futile = 0  # workers in a row that ended of themselves without an answer
         self._closed = False
         self._workers.warm_up()
-        threading.Thread(target=self._keep_time, name="nettrim-turns", daemon=True).start()
-
-    @property
-    def processes(self) -> list[int]:
-        """The workers' process ids."""
-        with self._changed:
-            return [worker.pid for worker in self._seen if worker.pid]
-
-    @property
-    def active(self) -> int:
-        """How many jobs are under way or wait."""
-        with self._changed:
-            return sum(len(flight.jobs) for flight in [*self._running, *self._waiting])
+        self._clock = threading.Thread(target=self._keep_time, name="nettrim-turns", daemon=True)
+        self._clock.start()
 
     def submit(self, job: Job) -> Job:
         """Have it done, with any other job that asks the same at this time. Who has too many already is refused."""
-        # who keeps a record of it is no part of what is asked
-        key = json.dumps({name: value for name, value in job.request.items() if name != "run"}, sort_keys=True)
+        # which record is kept of it is no part of what is asked
+        key = json.dumps({**job.request, "run": "run" in job.request}, sort_keys=True)
         while (flight := self._flight(key, job)) is not None:
             job._cancel = partial(self._cancel, flight, job)
             if flight.join(job):
                 self._dispatch()
                 return job
+        self.tally.end(Status.FAILED.value, None)
         job.become(Status.FAILED, f"you have {self.limits.waiting} jobs here already, and this server takes no more of "
                    "one visitor; let one end, or stop one")  # fmt: skip
         return job
@@ -91,6 +84,17 @@ class Pool:
                 else:
                     self._retire(worker)
 
+    def condition(self) -> Condition:
+        """As it is now; starts nothing."""
+        with self._changed:
+            return Condition(
+                able=self._clock.is_alive() and not self._closed and self._futile < HOPELESS,
+                workers=self.limits.places,
+                pids=tuple(worker.pid for worker in self._seen if worker.pid),
+                running=sum(len(flight.jobs) for flight in self._running),
+                waiting=sum(len(flight.jobs) for flight in self._waiting),
+            )
+
     def close(self) -> None:
         """End all workers."""
         with self._changed:
@@ -104,7 +108,7 @@ class Pool:
             flights = [*self._running, *self._waiting]
             flight = next((each for each in flights if each.key == key and not each.ended), None)
             if flight is None and sum(job.owner in each.owners for each in flights) < self.limits.waiting:
-                flight = Flight(job.request, key)
+                flight = Flight(job.request, key, self.tally)
                 self._waiting.append(flight)
             return flight
 
@@ -150,6 +154,7 @@ class Pool:
     def _fork(self) -> Worker:
         worker = self._workers.fork()
         self._seen[worker] = set()
+        self.tally.started()
         threading.Thread(target=self._listen, args=(worker,), name="nettrim-worker", daemon=True).start()
         return worker
 
@@ -168,6 +173,9 @@ class Pool:
         finally:
             with self._changed:
                 flight = self._at.get(worker)
+                if worker in self._seen and not self._closed:  # nobody ended it
+                    self._futile += 1
+                    self.tally.died()
             self._finish(worker, flight, Status.FAILED, why)
 
     def _heard(self, worker: Worker, answer: dict[str, Any]) -> None:
@@ -175,6 +183,7 @@ class Pool:
             flight = self._at.get(worker)
         if flight is None:
             return
+        self._futile = 0
         if "error" in answer:
             self._finish(worker, flight, Status.FAILED, answer["error"])
         elif "done" in answer:
@@ -235,23 +244,22 @@ class Pool:
                         passed.append(flight)
                     if time.monotonic() - flight.since < TURN or self._is_next(flight):
                         continue
-                    self._take_out(flight)
                     assert flight.worker is not None
                     if flight.trial and not room:
+                        self._take_out(flight)
                         self._at.pop(flight.worker)
                         self._retire(flight.worker)
                         failed.append(flight)
-                    else:
-                        flight.worker.hold()
-                        flight.since = math.inf
+                    elif flight.worker.hold():
+                        self._take_out(flight)
+                        flight.pause()
                         self._waiting.append(flight)
             for flight in passed:
                 flight.pass_trial()
             for flight in failed:
                 flight.fail_trial()
-                with self._changed:
-                    if not flight.ended:
-                        self._waiting.append(flight)
+            with self._changed:
+                self._waiting += [flight for flight in failed if not flight.ended]
             self._dispatch()
 
     def _is_next(self, flight: Flight) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from torch import Tensor
 
@@ -14,6 +15,14 @@ LIMIT = 512e6  # bytes
 Key = tuple[str, str, Method]
 
 
+class Shelf(Protocol):
+    """Where results of one context are kept for longer."""
+
+    def get(self, layer: str, method: Method, epsilon: float) -> LayerResult | None: ...
+
+    def put(self, layer: str, method: Method, epsilon: float, result: LayerResult) -> None: ...
+
+
 @dataclass(eq=False)
 class Known:
     """Results by what made them, those that were not asked for the longest going first beyond ``limit`` bytes."""
@@ -22,9 +31,10 @@ class Known:
     _results: OrderedDict[Key, LayerResult] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    def within(self, context: str) -> Within:
-        """The results of one context: all that a layer's problem depends on (weights, data, calibration samples)."""
-        return Within(self, context)
+    def within(self, context: str, shelf: Shelf | None = None) -> Within:
+        """The results of one context: all that a layer's problem depends on (weights, data, calibration samples).
+        shelf: where what is not known is looked for."""
+        return Within(self, context, shelf)
 
     def get(self, key: Key) -> LayerResult | None:
         if key in self._results:
@@ -46,12 +56,21 @@ class Within:
 
     known: Known
     context: str
+    shelf: Shelf | None = None
 
     def get(self, layer: str, method: Method, epsilon: float) -> LayerResult | None:
-        return self.known.get((self.context, layer, replace(method, epsilon=epsilon)))
+        key = self.context, layer, replace(method, epsilon=epsilon)
+        found = self.known.get(key)
+        if found is None and self.shelf is not None:
+            found = self.shelf.get(layer, method, epsilon)
+            if found is not None:
+                self.known.put(key, found)
+        return found
 
     def put(self, layer: str, method: Method, epsilon: float, result: LayerResult) -> None:
         self.known.put((self.context, layer, replace(method, epsilon=epsilon)), result)
+        if self.shelf is not None:
+            self.shelf.put(layer, method, epsilon, result)
 
 
 def _bytes(result: LayerResult) -> int:

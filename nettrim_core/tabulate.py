@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
+from nettrim_core.plain import for_cell, from_cell
 from nettrim_core.report import LayerReport, Report
 
 OF_NETWORK = (
@@ -20,12 +22,27 @@ def curves_csv(reports: Iterable[Report]) -> str:
     and the figures of each layer as ``layer:figure``; all figures are fractions, seconds aside. What there is none of
     is left empty."""
     rows = [_row(report) for report in reports]
-    names = list(dict.fromkeys(name for row in rows for name in row)) or list(OF_NETWORK)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(list(dict.fromkeys(name for row in rows for name in row)) or OF_NETWORK, rows)
+
+
+def csv_text(names: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """A table with a head as CSV. Texts, the names among them, come as :func:`nettrim_core.plain.for_cell` has them,
+    so that no spreadsheet takes one for a formula; numbers as they are; None, and what a row lacks, as nothing."""
+    lines = [names, *([row.get(name) for name in names] for row in rows)]
+    return "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    """The rows of :func:`csv_text` again, all of it as texts."""
+    lines = csv.DictReader(io.StringIO(text, newline=""))
+    return [{from_cell(name): from_cell(value) for name, value in row.items()} for row in lines]
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    text = for_cell(value)
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if re.search(r"[\",;\s]", text) else text
 
 
 def _row(report: Report) -> dict[str, object]:

@@ -4,7 +4,9 @@ from what the last one left."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from torch import nn
 
@@ -12,6 +14,8 @@ from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
 from nettrim_core.bundle import Bundle, load_bundle
 from nettrim_core.dense import MEMORY_LIMIT
+from nettrim_core.durable.kept import Kept, context_of
+from nettrim_core.durable.store import Store
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan
@@ -24,13 +28,22 @@ class Workbench:
 
     memory: bytes that a request may take, 0 for as many as usual. folders: those of bundles that are no samples, by the
     names that plans have for them. Such a name is made from the content, so that what is held under it stays right
-    wherever it lies.
+    wherever it lies. kept: what outlives the process.
     """
 
-    def __init__(self, memory: int = 0) -> None:
-        self.memory = memory or MEMORY_LIMIT
+    def __init__(
+        self, store: Store | None = None, bundles: Mapping[str, Bundle] | None = None, memory: int = 0
+    ) -> None:
+        """store: where results are kept; None for nowhere. bundles: by the names that plans have for them."""
+        self.store, self.bundles, self.memory = store, dict(bundles or {}), memory or MEMORY_LIMIT
         self.folders: dict[str, str] = {}
+        self.kept = Kept(store)
         self.forget()
+
+    def serve(self, request: Mapping[str, Any]) -> None:
+        """Be ready for this request. What visitors brought is not kept: it goes when they do."""
+        self.folders = request.get("folders", {})
+        self.kept = Kept(None if self.folders else self.store, request.get("run", ""))
 
     def forget(self) -> None:
         """Let go of everything."""
@@ -41,7 +54,7 @@ class Workbench:
         self.results = Known()
 
     def _bundle(self, name: str) -> Bundle:
-        return load_bundle(self.folders.get(name, name))
+        return self.bundles.get(name) or load_bundle(self.folders.get(name, name))
 
     def _network(self, plan: Plan) -> Network:
         return plan.network(self.bundle(plan.bundle), memory_limit=self.memory)
@@ -54,7 +67,8 @@ class Workbench:
         return self.budgets(dataclasses.replace(plan, cascade=None, scale=()), method)
 
     def known(self, plan: Plan) -> Within:
-        return self.results.within(f"{self.bundle(plan.bundle).fingerprint} {plan.context}")
+        context = context_of(self.bundle(plan.bundle), plan)
+        return self.results.within(context, self.kept.layers(context))
 
     def pruned(self, plan: Plan, method: Method) -> tuple[nn.Module, Report]:
         """The network pruned at the method's epsilon, judged on the validation rows."""

@@ -4,8 +4,9 @@ Work is done here and not in the server, so that a page stays responsive and a c
 :data:`nettrim_core.tasks.TASKS`, ``{"task": "sweep", ...}``; each answer is a line, and ``{"done": true}`` the last.
 A request that cannot be met is answered with ``{"error": "one sentence"}``.
 
-``python -m nettrim_core.worker SOCKET THREADS MEMORY`` is what :class:`nettrim_core.forks.Workers` starts: it forks a
-worker for every socket that comes through SOCKET, with so many threads, and so many bytes of memory beside its own.
+``python -m nettrim_core.worker SOCKET THREADS MEMORY`` is what :class:`nettrim_core.forks.Workers` starts: for every
+socket and file that come through SOCKET it forks a worker, with so many threads, and so many bytes of memory beside its
+own.
 """
 
 from __future__ import annotations
@@ -20,32 +21,36 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
-from nettrim_core.formats.quiet import first_line, without_folders
+from nettrim_core.durable.store import Store
+from nettrim_core.faults import first_line, told
 from nettrim_core.tasks import TASKS
+from nettrim_core.unheld import Unheld
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
 
 ALIVE_EVERY = 1.0  # seconds between looks at the parent
+LACK = ("allocate memory", "bad_alloc", "new thread")  # how libraries say that memory is at its end
 
 
-def serve(lines: Iterable[str], memory: int = 0) -> Iterator[str]:
+def serve(lines: Iterable[str], store: Store | None = None, memory: int = 0) -> Iterator[str]:
     """Answers to request lines; one that cannot be met is answered with its error, and the next one is taken.
 
-    memory: the bytes that a request may take, beside what this process has now; 0: any.
+    store: where results are kept. memory: the bytes that a request may take, beside what this process has now; 0: any.
     """
-    bench, before = Workbench(memory), mapped()
+    bench, before = Workbench(store, memory=memory), mapped()
     for line in lines:
         if memory and mapped() - before > memory / 2:  # what earlier requests left is not to be this one's burden
             bench.forget()
             gc.collect()
         try:
             request = json.loads(line)
-            bench.folders = request.get("folders", {})
+            bench.serve(request)
             for answer in TASKS[request["task"]](request, bench):
                 yield json.dumps(answer, allow_nan=False)
             yield '{"done": true}'
@@ -55,13 +60,12 @@ def serve(lines: Iterable[str], memory: int = 0) -> Iterator[str]:
 
 def _sentence(error: Exception, memory: int) -> str:
     """A ValueError says what to do; anything else is a fault of ours, or of the machine."""
-    said = without_folders(first_line(error))
-    if isinstance(error, MemoryError) or any(words in said for words in ("allocate memory", "bad_alloc", "new thread")):
+    if isinstance(error, MemoryError) or any(words in first_line(error) for words in LACK):
         within = f" within {memory / 1e6:,.0f} MB" if memory else ""
-        return f"there is not enough memory for this{within} ({said}); try fewer samples"
+        return f"there is not enough memory for this{within} ({told(error)}); try fewer samples"
     if isinstance(error, ValueError):
         return str(error)
-    return f"the program has a fault here ({said}); try other settings"
+    return f"the program has a fault here ({told(error)}); try other settings"
 
 
 def end_with(parent: int) -> None:
@@ -86,15 +90,20 @@ def bound(memory: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def work(talk: socket.socket, threads: int, memory: int) -> None:
-    """A worker's life: the process id, then answers, until nobody asks any more."""
+def work(talk: socket.socket, lock: int, threads: int, memory: int) -> None:
+    """A worker's life: the process id, then answers, until nobody asks any more. lock: the file of
+    :class:`nettrim_core.unheld.Unheld`."""
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
     bound(memory)
-    with talk.makefile("r", encoding="utf-8") as lines, talk.makefile("w", encoding="utf-8") as answers:
+    with (
+        talk.makefile("r", encoding="utf-8") as lines,
+        talk.makefile("w", encoding="utf-8") as answers,
+        open(lock, "r+b") as file,
+    ):
         answers.write(f"{os.getpid()}\n")
         answers.flush()
-        for answer in serve(lines, memory):
+        for answer in serve(lines, Store.configured(Unheld(file)), memory):
             answers.write(answer + "\n")
             answers.flush()
 
@@ -107,21 +116,22 @@ def main() -> None:
     gc.freeze()  # what is there now is shared, as long as nobody writes into it
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a worker's end
     while True:
-        said, sockets, *_ = socket.recv_fds(control, 1, 1)
+        said, files, *_ = socket.recv_fds(control, 1, 2)
         if not said:  # the server is gone, and so is everybody who asked
             os.killpg(0, signal.SIGKILL)
         if os.fork() == 0:
             try:
                 control.close()
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                work(socket.socket(fileno=sockets[0]), threads, memory)
+                work(socket.socket(fileno=files[0]), files[1], threads, memory)
             except BrokenPipeError:  # nobody hears the answer any more
                 pass
             except BaseException:
-                sys.excepthook(*sys.exc_info())
+                traceback.print_exc()
             finally:
                 os._exit(0)
-        os.close(sockets[0])
+        for file in files:
+            os.close(file)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ HERE = Path(__file__).resolve().parent
 if str(HERE.parent) not in sys.path:
     sys.path.insert(0, str(HERE.parent))
 
+from pages import signing  # noqa: E402  (the line above finds it)
+
 st.set_page_config(page_title="Net-Trim studio", page_icon="✂️", layout="wide")
 STYLE = """<style>
 .stMainBlockContainer { padding-top: 4.5rem; max-width: 1340px; }
@@ -20,6 +22,7 @@ kbd { opacity: 1 !important; color: inherit !important; }
 </style>"""
 
 st.html(STYLE)
+allowed = signing.allowed()
 page = st.navigation(
     [
         st.Page(HERE / "explore.py", title="Explore", default=True),
@@ -30,8 +33,13 @@ page = st.navigation(
         st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
         st.Page(HERE / "my_page.py", title="My page", url_path="my-page"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),
+        st.Page(HERE / "runs.py", title="Runs", url_path="runs"),
         st.Page(HERE / "bring.py", title="Your own", url_path="bring"),
     ],
-    position="top",
+    position="top" if allowed else "hidden",
 )
-page.run()
+if allowed:
+    page.run()
+    signing.tell()
+else:
+    signing.ask()

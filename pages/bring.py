@@ -13,7 +13,8 @@ import streamlit as st
 from nettrim_core import layer_list
 from nettrim_core.data import DataOptions
 from nettrim_core.intake import zipped
-from pages import brought, forms, frame, runs, session, work
+from nettrim_core.plain import for_markdown
+from pages import brought, forms, frame, retrainings, session, work
 from pages import words_bring as said
 from pages.thumbnails import thumbnail
 
@@ -95,7 +96,7 @@ def uploader(part: str, label: str, help: str) -> None:
     key = f"bring_{part}_{state.get(f'bring_count_{part}', 0)}"
     st.file_uploader(label, PARTS[part], key=key, on_change=received, args=(part, key), max_upload_size=most, help=help)
     if sentence := state.get(f"bring_refused_{part}"):
-        st.error(plain(sentence))
+        st.error(for_markdown(sentence))
 
 
 def received(part: str, key: str) -> None:
@@ -109,6 +110,7 @@ def received(part: str, key: str) -> None:
 
 def keep(part: str, name: str, data: bytes) -> None:
     try:
+        brought.quotas().use(brought.visitor(), "uploads")
         brought.room().put(part, name, data)
     except ValueError as error:
         state[f"bring_refused_{part}"] = str(error)
@@ -137,7 +139,7 @@ def take_away(part: str) -> None:
 def refused(part: str, sentence: str) -> None:
     """Why a file is not taken, and the way back to the one before it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"refused_{part}"):
-        st.error(plain(sentence), width="stretch")
+        st.error(for_markdown(sentence), width="stretch")
         st.button("Remove", key=f"bring_remove_{part}", type="tertiary", on_click=take_away, args=(part,),
                   help="Delete this file from the server.")  # fmt: skip
     if before := brought.room().before(part):
@@ -243,7 +245,7 @@ def form(kind: str) -> None:
             label, _, empty = said.OPTIONS[name]
             forms.widget(place, fields[name], getattr(options(), name), label, "bring", empty)
     if sentence := state.get("bring_options_refused"):
-        st.error(plain(sentence))
+        st.error(for_markdown(sentence))
 
 
 def preview(data: dict[str, Any], name: str) -> None:
@@ -261,14 +263,14 @@ def preview(data: dict[str, Any], name: str) -> None:
         with st.expander(f"Classes ({data['all_classes']:,})"):
             st.html(said.class_table(data["classes"], data["all_classes"]))
     if data["remarks"]:
-        st.markdown("\n".join(f"- {plain(remark)}" for remark in data["remarks"]))
+        st.markdown("\n".join(f"- {for_markdown(remark)}" for remark in data["remarks"]))
 
 
 def show_use(found: dict[str, Any]) -> None:
     fit = found.get("fit")
     if fit is not None:
         show = st.success if fit["better"] else st.info if fit["takes"] and fit["better"] is None else st.warning
-        show(plain(fit["sentence"]))
+        show(for_markdown(fit["sentence"]))
     takes = fit is not None and fit["takes"] and "refused" not in found["network"]
     ready = takes and not state["bring_options_refused"]
     if takes:
@@ -282,7 +284,7 @@ def show_use(found: dict[str, Any]) -> None:
         help=said.USE if ready else said.CORRECT if takes else said.NOT_YET,
     )  # fmt: skip
     if sentence := state.get("bring_refused_use"):
-        st.error(plain(sentence))
+        st.error(for_markdown(sentence))
     mine = brought.titles()
     if mine:
         st.subheader("Yours in this visit")
@@ -321,6 +323,7 @@ def take() -> None:
     if state["bring_options_refused"]:
         return
     try:
+        brought.quotas().use(brought.visitor(), "networks")
         model = brought.room().take(title_of(state["bring_title"]), options().to_dict(), listed())
     except ValueError as error:
         state["bring_refused_use"] = str(error)
@@ -335,13 +338,8 @@ def use(model: str) -> None:
 
 def remove(model: str) -> None:
     work.visit().forget(model)
-    runs.runs().forget(model)
+    retrainings.retrainings().forget(model)
     brought.room().remove(model)
-
-
-def plain(text: str) -> str:
-    """Words out of a file, for Markdown: nothing in them is markup."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>$~:-])", r"\\\1", text)
 
 
 main()

@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from nettrim_core.configuration import Public
 from nettrim_core.intake import Door
+from pages import signing
+from pages.quotas import Quotas
 from pages.rooms import House, Room, sweep
 from pages.state import OWN
+from pages.watch import SERVER
 
 COOKIE = "nettrim_visit"  # by which a page that is loaded anew finds the room again
 
@@ -21,9 +25,15 @@ COOKIE = "nettrim_visit"  # by which a page that is loaded anew finds the room a
 @st.cache_resource(show_spinner=False, on_release=lambda house: house.close())
 def house() -> House:
     sweep()
-    made = House(Door())
+    SERVER.door = Door()
+    made = House(SERVER.door)
     atexit.register(made.close)
     return made
+
+
+@st.cache_resource(show_spinner=False)
+def quotas() -> Quotas:
+    return Quotas()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +55,12 @@ def _stay() -> Stay:
 
 
 def visitor() -> str:
-    """What only this visitor knows: the browser's cookie, or where there is none a secret of the session."""
+    """What tells this visitor from others: their account where they signed in, else what only they know, the browser's
+    cookie, or where there is none a secret of the session."""
+    if Public.configured().sign_in:
+        account = signing.account()
+        assert account is not None  # no page is shown without
+        return account
     cookie = str(st.context.cookies.get(COOKIE, ""))
     if re.fullmatch("[0-9a-f]{32}", cookie):
         return cookie

@@ -9,9 +9,9 @@ import streamlit as st
 
 from nettrim_core.figures import fine_tune as figures
 from nettrim_core.methods import titled
-from pages import frame, runs, session, snippets_fine_tune, store, work
+from pages import frame, retrainings, session, snippets_fine_tune, store, work
 from pages import words_fine_tune as words
-from pages.runs import Run
+from pages.retrainings import Retraining
 from pages.state import EPSILON_RANGE, Choice, setting_fields
 
 MAIN = ("train.epochs", "train.rate", "train.batch", "train.patience")
@@ -33,10 +33,10 @@ def show() -> None:
         st.info(words.NO_LABELS)
         return
     here = work.visit()
-    if here.busy and not runs.at_work(choice):
+    if here.busy and not retrainings.at_work(choice):
         here.stop()  # it works for another state; what came is kept there
     cells = frame.Cells(choice, "Let the rest learn again")
-    done = {name: run for name in choice.methods if (run := runs.tuned(choice, name)) is not None}
+    done = {name: run for name in choice.methods if (run := retrainings.tuned(choice, name)) is not None}
     names = [name for name in choice.methods if name in done] or [choice.lens[1]]
     with cells.cell("retrain", "Retrain the pruned network", words.START, snippets_fine_tune.tuned(choice, names)):
         controls(choice)
@@ -84,46 +84,46 @@ def setting(place: Any, choice: Choice, name: str) -> None:
 def start(choice: Choice) -> None:
     """Nothing starts by itself: one button for the method under the lens, one for all that are not done."""
     busy, method = work.visit().busy, choice.lens[1]
-    left = [name for name in choice.methods if (run := runs.tuned(choice, name)) is None or not run.ended]
+    left = [name for name in choice.methods if (run := retrainings.tuned(choice, name)) is None or not run.ended]
     done = "Done with these settings: change one to retrain anew."
     with st.container(horizontal=True, gap="small"):
         st.button(
-            f"Retrain {titled(method)}", key="start", type="primary", on_click=runs.start_tuning,
+            f"Retrain {titled(method)}", key="start", type="primary", on_click=retrainings.start_tuning,
             args=(choice, [method]), disabled=busy or method not in left,
             help="Prune at this epsilon and retrain with these settings." if method in left else done,
         )  # fmt: skip
         if len(choice.methods) > 1:
             st.button(
-                "Retrain all chosen methods in turn", key="start_all", on_click=runs.start_tuning,
+                "Retrain all chosen methods in turn", key="start_all", on_click=retrainings.start_tuning,
                 args=(choice, left), disabled=busy or not left,
                 help="All that are not done yet, with the same settings, on the same charts." if left else done,
             )  # fmt: skip
 
 
 def tuning_progress(choice: Choice) -> None:
-    if runs.at_work(choice) != "tune":
+    if retrainings.at_work(choice) != "tune":
         return
     here = work.visit()
     job = here.job(here.key)
     assert job is not None
     names = [name for name, _ in job.request["methods"]]
-    steps = {name: runs.tuned(choice, name) or Run() for name in names}
+    steps = {name: retrainings.tuned(choice, name) or Retraining() for name in names}
     left = [name for name in names if not steps[name].ended]
     if left:
         doing = words.doing(titled(left[0]), steps[left[0]], choice.of("train").epochs)
-        progress(choice, list(steps.values()), doing, lambda: runs.start_tuning(choice, left))
+        progress(choice, list(steps.values()), doing, lambda: retrainings.start_tuning(choice, left))
 
 
 def rounds_progress(choice: Choice) -> None:
-    held = runs.rounded(choice)
+    held = retrainings.rounded(choice)
     now = next((number for number, run in enumerate(held, 1) if not run.ended), None)
-    if runs.at_work(choice) == "rounds" and now is not None:
+    if retrainings.at_work(choice) == "rounds" and now is not None:
         title = f"{titled(choice.lens[1])}, round {now} of {len(held)}"
         doing = words.doing(title, held[now - 1], choice.of("train").epochs)
-        progress(choice, held, doing, lambda: runs.start_rounds(choice))
+        progress(choice, held, doing, lambda: retrainings.start_rounds(choice))
 
 
-def progress(choice: Choice, held: list[Run], doing: str, again: Callable[[], None]) -> None:
+def progress(choice: Choice, held: list[Retraining], doing: str, again: Callable[[], None]) -> None:
     """How far these retrainings are together, epoch by epoch. To go on after a stop is to begin anew: the start button
     does that."""
     here, epochs = work.visit(), choice.of("train").epochs
@@ -134,7 +134,7 @@ def progress(choice: Choice, held: list[Run], doing: str, again: Callable[[], No
     work.show_progress(here.key, doing, again, done / len(held))
 
 
-def show_charts(choice: Choice, done: dict[str, Run]) -> None:
+def show_charts(choice: Choice, done: dict[str, Retraining]) -> None:
     there = {name: run for name, run in done.items() if run.epochs}
     reports = {name: run.report for name, run in there.items() if run.report is not None}
     curves = [
@@ -150,7 +150,7 @@ def show_charts(choice: Choice, done: dict[str, Run]) -> None:
         frame.chart(figures.losses(curves, epochs, dark), "losses", words.loss_alt(there))
 
 
-def show_words(cells: frame.Cells, choice: Choice, done: dict[str, Run]) -> None:
+def show_words(cells: frame.Cells, choice: Choice, done: dict[str, Retraining]) -> None:
     lines = [words.story(name, run) for name, run in done.items()]
     text = "\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]
     with cells.cell("story", "In words", f"{words.STORY}\n\n{text}"):
@@ -158,7 +158,7 @@ def show_words(cells: frame.Cells, choice: Choice, done: dict[str, Run]) -> None
             st.warning(trouble)
 
 
-def show_best(choice: Choice, run: Run) -> None:
+def show_best(choice: Choice, run: Retraining) -> None:
     """What is kept, what it is worth on the test samples, and the file."""
     best, report = run.best, run.report
     assert best is not None
@@ -170,7 +170,7 @@ def show_best(choice: Choice, run: Run) -> None:
     if run.test is not None:
         st.markdown(words.test(run.test))
     here = work.visit()
-    errand = here.errands.get(runs.judge_key(best))
+    errand = here.errands.get(retrainings.judge_key(best))
     if errand is not None and errand.job.error:
         st.error(f"The test samples could not be judged: {errand.job.error}. Try again.")
     with st.container(horizontal=True, gap="small"):
@@ -181,20 +181,20 @@ def show_best(choice: Choice, run: Run) -> None:
         )  # fmt: skip
         if run.test is None:
             st.button(
-                "Measure on the test samples", key="judge", on_click=runs.start_judging, args=(choice, run),
+                "Measure on the test samples", key="judge", on_click=retrainings.start_judging, args=(choice, run),
                 disabled=here.busy,
                 help="At the end of a retraining this is done by itself. While one runs it would be stopped.",
             )  # fmt: skip
 
 
 def show_rounds(choice: Choice) -> None:
-    targets, held, name = choice.of("rounds").targets, runs.rounded(choice), choice.lens[1]
+    targets, held, name = choice.of("rounds").targets, retrainings.rounded(choice), choice.lens[1]
     columns = st.columns([1, 1, 2], vertical_alignment="bottom")
     setting(columns[0], choice, "rounds.number")
     setting(columns[1], choice, "rounds.zeros")
     ended = bool(held) and all(run.ended for run in held)
     columns[2].button(
-        f"Prune and retrain {titled(name)} in rounds", key="start_rounds", on_click=runs.start_rounds,
+        f"Prune and retrain {titled(name)} in rounds", key="start_rounds", on_click=retrainings.start_rounds,
         args=(choice,), disabled=work.visit().busy or ended,
         help="Done with these settings: change one to begin anew." if ended
         else "With the method under the lens and the settings of the training above.",
@@ -217,7 +217,7 @@ def show_rounds(choice: Choice) -> None:
                 )  # fmt: skip
 
 
-def show_saw(choice: Choice, begun: list[Run]) -> None:
+def show_saw(choice: Choice, begun: list[Retraining]) -> None:
     steps = []
     for run in begun:
         after = run.best and run.best.epoch.validation_accuracy
@@ -225,7 +225,7 @@ def show_saw(choice: Choice, begun: list[Run]) -> None:
             steps.append((run.report.sparsity, run.report.accuracy, after))
     dense = begun[0].report.accuracy_before if begun[0].report is not None else None
     if dense is not None:
-        alt = words.rounds_story(choice.lens[1], runs.rounded(choice))
+        alt = words.rounds_story(choice.lens[1], retrainings.rounded(choice))
         frame.chart(figures.rounds(choice.lens[1], dense, steps, frame.dark()), "saw", f"Accuracy over zeros. {alt}")
 
 

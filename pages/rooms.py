@@ -230,5 +230,5 @@ def _left_behind() -> Iterator[Path]:
 def safe(name: str) -> str:
     """A file's name with plain characters alone, and no path in it."""
     last = re.split(r"[/\\]", name)[-1]
-    plain = re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")
-    return plain[-80:] or "file"
+    plain = re.sub(r"[^\w.-]", "_", last, flags=re.ASCII)
+    return plain[-80:].lstrip(".-") or "file"

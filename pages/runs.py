@@ -1,171 +1,167 @@
-"""A visitor's retrainings: the epochs that came, and the best weights among them whatever became of the work."""
+"""Runs: what was solved on this server, how far it is, and the way on for what broke off."""
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import hashlib
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from urllib.parse import parse_qs
 
 import streamlit as st
 
-from nettrim_core.finetune import Epoch
-from nettrim_core.report import Report
-from pages import work
-from pages.state import Choice, Rounds
+from nettrim_core.durable import Run, Runs, State
+from nettrim_core.figures import runs as figures
+from pages import foreign, frame, ledger, session, work
+from pages import words_runs as words
 
-KEPT = 40  # retrainings that a visitor keeps, the oldest going first
-
-
-@dataclass(frozen=True, eq=False)
-class Best:
-    """The best epoch so far: its weights as model.safetensors, and the zeros counted in them among the weights of the
-    pruned layers."""
-
-    epoch: Epoch
-    weights: bytes
-    zeros: int
+SHOWN = 15  # runs at a time
+state = st.session_state
 
 
-@dataclass(eq=False)
-class Run:
-    """One retraining. report: of the pruning before it. best: stays until there is a lower validation loss, also when
-    the same is begun anew. test: the best weights on the test rows, {"value", "low", "high", "samples"}."""
-
-    report: Report | None = None
-    epochs: list[Epoch] = field(default_factory=list)
-    best: Best | None = None
-    test: dict[str, Any] | None = None
-    ended: bool = False
-
-    def take(self, answer: dict[str, Any]) -> None:
-        """An answer of the tasks in nettrim_core.tasks.tuning."""
-        if "report" in answer:
-            self.report = Report.from_dict(answer["report"])
-        elif "epoch" in answer:
-            epoch = Epoch(**answer["epoch"])
-            if "weights" in answer and (self.best is None or _loss(epoch) <= _loss(self.best.epoch)):
-                self.best, self.test = Best(epoch, base64.b64decode(answer["weights"]), answer["zeros"]), None
-            self.epochs = [*self.epochs, epoch]
-        else:
-            if any(self.best is not None and epoch is self.best.epoch for epoch in self.epochs):
-                self.test = answer["test"]
-            self.ended = True
+def main() -> None:
+    frame.top("Runs", words.INTRO, controlled=False)
+    if ledger.runs() is None:
+        st.info(words.OFF)
+    else:
+        work.live(show)
 
 
-def _loss(epoch: Epoch) -> float:
-    """What the best is the lowest of; without a number for it, none is lower."""
-    return float("inf") if epoch.validation_loss is None else epoch.validation_loss
+def show() -> None:
+    here = ledger.runs()
+    assert here is not None
+    if ledger.trouble():
+        st.warning(foreign.shown(ledger.trouble()))
+    if found := here.store.damage():
+        with st.expander(words.damage(found), icon=":material/healing:"):
+            st.table({what: says for _, what, says in found}, border="horizontal")
+    undo(here)
+    runs = here.all(ledger.owner())
+    if not runs:
+        st.info(words.EMPTY)
+        return
+    shown = runs[: state.get("runs_shown", SHOWN)]
+    for run in shown:
+        show_run(here, run)
+    if len(runs) > len(shown):
+        st.button(f"{len(runs) - len(shown)} more", key="more_runs", on_click=show_more, args=(len(runs),))
+    compare(here, [run for run in runs if state.get(f"w_compare_{run.id}")])
+    st.markdown(words.store(*here.store.size(), here.store.limit))
 
 
-class Runs:
-    """By the key of the request for one method alone, with the number of the round where there are rounds."""
-
-    def __init__(self) -> None:
-        self.held: OrderedDict[str, Run] = OrderedDict()
-
-    def get(self, key: str) -> Run | None:
-        return self.held.get(key)
-
-    def begin(self, key: str) -> Run:
-        """A retraining begun, or begun anew: its best is kept until it is reached again."""
-        before = self.held.pop(key, Run())
-        self.held[key] = Run(best=before.best, test=before.test)
-        while len(self.held) > KEPT:
-            self.held.popitem(last=False)
-        return self.held[key]
-
-    def forget(self, model: str) -> None:
-        """Drop those of a network that was brought, whose id its requests name."""
-        for key in [key for key in self.held if model in key]:
-            del self.held[key]
+def show_more(count: int) -> None:
+    state["runs_shown"] = count
 
 
-def runs() -> Runs:
-    return st.session_state.setdefault("runs", Runs())
+def show_run(here: Runs, run: Run) -> None:
+    title, color, icon = words.STATES[run.state]
+    with st.container(border=True, key=f"run_{run.id}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{foreign.shown(run.asked.name)}**", width="content")
+            st.badge(title, color=color, icon=icon)  # type: ignore[arg-type]  # one of the known colours
+            if run.pinned:
+                st.badge("pinned", color="violet", icon=":material/keep:", help=words.PINNED)
+        st.markdown(f":small[{words.cost(run, *here.cost(run.id), time.time())}]")  # a caption is too pale to read
+        if run.error:
+            st.error(foreign.shown(run.error))
+        if run.state is State.DAMAGED:
+            st.markdown(words.DAMAGED)
+        if run.state is State.RUNNING and run.total:
+            st.progress(min(run.done / run.total, 1.0))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            acts(here, run)
 
 
-def tune_request(choice: Choice, names: Sequence[str]) -> dict[str, Any]:
-    """These methods, pruned and retrained in turn."""
-    return {
-        "task": "tune",
-        "plan": choice.plan().to_dict(),
-        "methods": [[name, dataclasses.asdict(choice.solving(name))] for name in names],
-        "training": dataclasses.asdict(choice.of("train")),
-    }
+def acts(here: Runs, run: Run) -> None:
+    """What can be done with a run."""
+    link, mine = run.asked.subject.get("link"), work.visit().key == run.asked.key and work.visit().busy
+    if mine:
+        st.button("Cancel", key=f"cancel_{run.id}", on_click=work.visit().cancel)
+    elif run.unfinished and link is not None:
+        st.button("Resume", key=f"resume_{run.id}", type="primary", on_click=resume, args=(run,), help=words.RESUME)
+    elif run.unfinished:
+        st.markdown(words.ELSEWHERE.format(id=run.id), width="content")
+    if link is not None and st.button("Open", key=f"open_{run.id}", help="Show this state on its page."):
+        open_state(run)
+    if run.asked.request.get("task") == "sweep":
+        st.checkbox("Compare", key=f"w_compare_{run.id}")
+    with st.popover("More"):
+        more(here, run)
 
 
-def rounds_request(choice: Choice) -> dict[str, Any]:
-    """The method under the lens in rounds, whose targets take the place of epsilon."""
-    rounds: Rounds = choice.of("rounds")
-    name = choice.lens[1]
-    return {
-        "task": "rounds",
-        "plan": dataclasses.replace(choice.plan(), scale=()).to_dict(),
-        "method": name,
-        "settings": dataclasses.asdict(choice.method(name)),
-        "targets": rounds.targets,
-        "training": dataclasses.asdict(choice.of("train")),
-    }
+def more(here: Runs, run: Run) -> None:
+    state[f"w_name_{run.id}"] = run.asked.name
+    st.text_input("Name", key=f"w_name_{run.id}", max_chars=100, on_change=rename, args=(here, run.id))
+    state[f"w_pinned_{run.id}"] = run.pinned
+    st.toggle("Pinned", key=f"w_pinned_{run.id}", help=words.PINNED, on_change=pin, args=(here, run.id))
+    packed = state.get("packed_run")
+    if packed is not None and packed[0] == run.id:
+        st.download_button("Download", packed[1], f"run-{run.id}.zip", "application/zip", key=f"zip_{run.id}",
+                           on_click="ignore")  # fmt: skip
+    else:
+        st.button("Pack as a file", key=f"pack_{run.id}", on_click=pack, args=(here, run.id),
+                  help="A ZIP of what was asked, the curves as a table, the log, and the results.")  # fmt: skip
+    if lines := here.log(run.id):
+        said = (f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}  {says}" for at, says in lines)
+        st.code("\n".join(said), language=None, wrap_lines=True)
+    if run.state is not State.RUNNING:
+        st.button("Delete", key=f"delete_{run.id}", on_click=delete, args=(here, run.id))
 
 
-def tuned(choice: Choice, name: str) -> Run | None:
-    return runs().get(work.key_of(tune_request(choice, [name])))
+def undo(here: Runs) -> None:
+    """The way back for the run that was deleted last."""
+    if (gone := state.get("deleted_run")) is not None:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{foreign.shown(gone[1])}** is deleted.", width="content")
+            st.button("Undo", key="undelete", on_click=undelete, args=(here, gone[0]))
 
 
-def rounded(choice: Choice) -> list[Run]:
-    """A retraining for each round that was asked for; none before the start."""
-    key = work.key_of(rounds_request(choice))
-    held = [runs().get(f"{key} {number}") for number in range(1, len(choice.of("rounds").targets) + 1)]
-    return [run for run in held if run is not None]
+def compare(here: Runs, chosen: list[Run]) -> None:
+    """The curves of the runs that were ticked."""
+    names = [run.asked.name for run in chosen]
+    curves = {}
+    for name, run in zip(names, chosen, strict=True):
+        if reports := here.reports(run.id):
+            curves[f"{name} ({run.id})" if names.count(name) > 1 else name] = reports
+    if curves:
+        st.header("Side by side")
+        st.markdown(words.COMPARE)
+        frame.chart(figures.curves(curves, frame.dark()), "runs_chart", words.curves_alt(curves))
 
 
-def start_tuning(choice: Choice, names: Sequence[str]) -> None:
-    request = tune_request(choice, names)
-    begun = {name: runs().begin(work.key_of(tune_request(choice, [name]))) for name in names}
-    total = len(names) * (choice.of("train").epochs + 3)
-    work.visit().start(work.key_of(request), request, total, lambda answer: begun[answer["method"]].take(answer))
+def resume(run: Run) -> None:
+    work.visit().start(run.asked.key, dict(run.asked.request), run.total, lambda answer: None, run)
 
 
-def start_rounds(choice: Choice) -> None:
-    request = rounds_request(choice)
-    key, count = work.key_of(request), len(request["targets"])
-    begun = {number: runs().begin(f"{key} {number}") for number in range(1, count + 1)}
-    total = count * (choice.of("train").epochs + 3)
-    work.visit().start(key, request, total, lambda answer: begun[answer["round"]].take(answer))
+def open_state(run: Run) -> None:
+    choice, notices = session.choice_of(parse_qs(run.asked.subject["link"], keep_blank_values=True))
+    session.choose(choice)
+    state["notices"] = notices
+    st.switch_page(f"pages/{PAGES.get(run.asked.request['task'], 'explore')}.py")
 
 
-def judge_key(best: Best) -> str:
-    return f"judge {hashlib.blake2b(best.weights).hexdigest()}"
+PAGES = {"budget": "budget", "tune": "fine_tune", "rounds": "fine_tune"}
 
 
-def start_judging(choice: Choice, run: Run) -> None:
-    """The weights that were kept, on the test rows."""
-    best = run.best
-    assert best is not None
-    request = {"task": "judge", "bundle": choice.model, "weights": base64.b64encode(best.weights).decode()}
-
-    def take(answer: dict[str, Any]) -> None:
-        if run.best is best:
-            run.test = answer["test"]
-
-    work.visit().start(judge_key(best), request, 1, take)
+def rename(here: Runs, run: str) -> None:
+    if name := state[f"w_name_{run}"].strip():
+        here.rename(run, name)
 
 
-def at_work(choice: Choice) -> str:
-    """What the visitor's last job does, if it is for this state: "tune", "rounds", "judge", or "" for another."""
-    here = work.visit()
-    job = here.job(here.key)
-    if job is None:
-        return ""
-    task = job.request["task"]
-    if task == "tune":
-        mine = tune_request(choice, choice.methods)
-        same = all(job.request[key] == mine[key] for key in ("plan", "training"))
-        return task if same and all(entry in mine["methods"] for entry in job.request["methods"]) else ""
-    if task == "rounds":
-        return task if here.key == work.key_of(rounds_request(choice)) else ""
-    return task if task == "judge" and job.request["bundle"] == choice.model else ""
+def pin(here: Runs, run: str) -> None:
+    here.pin(run, state[f"w_pinned_{run}"])
+
+
+def pack(here: Runs, run: str) -> None:
+    state["packed_run"] = run, here.exported(run)
+
+
+def delete(here: Runs, run: str) -> None:
+    found = here.get(run)
+    here.delete(run)
+    state["deleted_run"] = run, run if found is None else found.asked.name
+
+
+def undelete(here: Runs, run: str) -> None:
+    here.undelete(run)
+    state.pop("deleted_run", None)
+
+
+main()

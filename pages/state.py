@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from nettrim_core.cascade import Cascade
+from nettrim_core.data.source import shown as printable
 from nettrim_core.finetune import Training
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import EPSILONS, PATCHES, SAMPLES, Plan, method_from
@@ -20,6 +21,7 @@ from nettrim_core.shares import RULES
 
 EPSILON_RANGE = (0.001, 0.999)
 PATCHES_RANGE = (1, 1_000_000)
+MOST_SAID = 20  # sentences on what a link asked for in vain
 NEURON_RANGE = (0, 1_000_000)
 DEFAULT_EPSILON = EPSILONS[15]
 DEFAULT_MODEL = "lenet_300_100"
@@ -309,7 +311,8 @@ def parse(
     said: list[str] = []
 
     def wrong(name: str, value: object, legal: str, shown: object) -> None:
-        said.append(f"The link asked for {name} = {value}, which is not {legal}; showing {shown} instead.")
+        text = printable(value)
+        said.append(f"The link asked for {name} = {text}, which is not {legal}; showing {shown} instead.")
 
     model = _last(query, "model") or DEFAULT_MODEL
     if model not in facts:
@@ -341,7 +344,7 @@ def parse(
     choice = _word(query, "layer", here.layers, choice, wrong)
     choice = _word(query, "method", tuple(METHODS), choice, wrong, "method_shown")
     choice = _word(query, "knob", knobs(choice), choice, wrong)
-    return _word(query, "grid", knobs(choice), choice, wrong), said
+    return _word(query, "grid", knobs(choice), choice, wrong), said[:MOST_SAID]
 
 
 def _last(query: Mapping[str, Sequence[str]], name: str) -> str | None:

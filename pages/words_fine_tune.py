@@ -9,7 +9,7 @@ from nettrim_core.finetune import Epoch
 from nettrim_core.methods import METHOD_TITLES
 from nettrim_core.report import Report
 from pages.axes import percent
-from pages.runs import Best, Run
+from pages.retrainings import Best, Retraining
 from pages.tables import STYLE
 
 INTRO = (
@@ -60,7 +60,7 @@ def epoch_name(number: int) -> str:
     return "epoch 0, before any retraining" if number == 0 else f"epoch {number}"
 
 
-def doing(title: str, run: Run, epochs: int) -> str:
+def doing(title: str, run: Retraining, epochs: int) -> str:
     """How far a retraining is."""
     if run.report is None:
         return f"{title}: pruning first"
@@ -78,7 +78,7 @@ def best(found: Best, samples: int, ended: bool) -> str:
     return f"**Best{'' if ended else ' so far'}: {epoch_name(found.epoch.number)}{right}.**"
 
 
-def story(name: str, run: Run) -> str:
+def story(name: str, run: Retraining) -> str:
     """What was lost, what came back, in points of the validation samples (Markdown)."""
     report, title = run.report, f"**{METHOD_TITLES[name]}**"
     if report is None or report.accuracy is None or report.accuracy_before is None:
@@ -116,7 +116,7 @@ def _came_back(dense: float, pruned: float, after: float) -> str:
     return f"Retraining brought back {every} {points(lost)} that were lost: {percent(after)}"
 
 
-def trouble(run: Run) -> str:
+def trouble(run: Retraining) -> str:
     """What went wrong with the numbers; empty if nothing."""
     if any(epoch.loss is None or epoch.validation_loss is None for epoch in run.epochs):
         return (
@@ -126,7 +126,7 @@ def trouble(run: Run) -> str:
     return ""
 
 
-def ending(run: Run, epochs: int) -> str:
+def ending(run: Retraining, epochs: int) -> str:
     """Why a retraining ended before its last epoch; empty if it did not."""
     last = run.epochs[-1].number if run.epochs else 0
     return (
@@ -157,7 +157,7 @@ def zeros(report: Report, found: Best) -> str:
     )
 
 
-def accuracy_alt(runs: Mapping[str, Run]) -> str:
+def accuracy_alt(runs: Mapping[str, Retraining]) -> str:
     """The accuracy over epochs for those who do not see it."""
     said = []
     for name, run in runs.items():
@@ -173,7 +173,7 @@ def _right(epoch: Epoch) -> str:
     return "unknown" if epoch.validation_accuracy is None else percent(epoch.validation_accuracy)
 
 
-def loss_alt(runs: Mapping[str, Run]) -> str:
+def loss_alt(runs: Mapping[str, Retraining]) -> str:
     said = []
     for name, run in runs.items():
         losses = [epoch.validation_loss for epoch in run.epochs if epoch.validation_loss is not None]
@@ -189,7 +189,7 @@ def targets(zeros: Sequence[float]) -> str:
     return f"Zeros to reach, of the weights and biases of the chosen layers: {each}."
 
 
-def rounds_story(name: str, runs: Sequence[Run]) -> str:
+def rounds_story(name: str, runs: Sequence[Retraining]) -> str:
     """How far the rounds came (Markdown)."""
     done = [run for run in runs if run.report is not None and run.best is not None]
     if not done or (first := done[0].report) is None or first.accuracy_before is None:
@@ -210,7 +210,7 @@ def rounds_story(name: str, runs: Sequence[Run]) -> str:
     )
 
 
-def rounds_table(targets: Sequence[float], runs: Sequence[Run]) -> str:
+def rounds_table(targets: Sequence[float], runs: Sequence[Retraining]) -> str:
     """A row for each round that began (HTML)."""
     rows = []
     for number, (target, run) in enumerate(zip(targets, runs, strict=True), 1):

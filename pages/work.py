@@ -12,9 +12,11 @@ from typing import Any
 
 import streamlit as st
 
+from nettrim_core.durable import Recording, Run
 from nettrim_core.jobs import Job, Pool, Status
-from pages import brought
+from pages import brought, ledger
 from pages.session import outdated
+from pages.watch import SERVER
 
 POLL = 0.5  # seconds between looks at running work
 LOOKS = 4  # a second at most, of all visitors together: each draws a page
@@ -26,7 +28,8 @@ DRAWING = threading.RLock()
 
 @st.cache_resource(show_spinner=False, on_release=lambda pool: pool.close())
 def pool() -> Pool:
-    return Pool()
+    SERVER.pool = Pool()
+    return SERVER.pool
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +60,12 @@ class Visit:
     stopped: set[str] = field(default_factory=set)
     key: str = ""  # of the last one that was started
 
-    def start(self, key: str, request: dict[str, Any], total: int, take: Callable[[Any], None] | None = None) -> None:
+    def start(
+        self, key: str, request: dict[str, Any], total: int, take: Callable[[Any], None] | None = None,
+        run: Run | None = None,
+    ) -> None:  # fmt: skip
         """Send the worker on an errand, in place of what it was doing for this visitor. take: gets each answer, which
-        is otherwise kept."""
+        is otherwise kept. run: the one that this goes on with, if it is not a new one."""
         self.stop()
         self.stopped.discard(key)
         if folders := brought.folders(key_of(request)):
@@ -68,7 +74,11 @@ class Visit:
                 brought.at_end(name, "worker", functools.partial(pool().forget, name))
         answers: list[dict[str, Any]] = []
         job = Job(request, total, take or answers.append, owner=brought.visitor())
-        self.key, self.errands[key] = key, Errand(pool().submit(job), answers)
+        recording = ledger.begin(key, request, total) if run is None else ledger.again(run)
+        if recording is not None:
+            job = recorded(job, recording)
+        brought.quotas().start(brought.visitor(), job, pool().submit)
+        self.key, self.errands[key] = key, Errand(job, answers)
         self.errands.move_to_end(key)
         while len(self.errands) > KEPT:
             self.errands.popitem(last=False)
@@ -104,6 +114,18 @@ class Visit:
         return not held and key not in self.stopped
 
 
+def recorded(job: Job, recording: Recording) -> Job:
+    """The same job, as a run that is written down."""
+    take = job.on_answer
+
+    def hear(answer: dict[str, Any]) -> None:
+        recording.heard(answer)
+        take(answer)
+
+    request = {**job.request, "run": recording.id}
+    return Job(request, job.total, hear, lambda changed: ledger.follow(recording, changed), job.owner)
+
+
 @st.cache_resource(scope="session", show_spinner=False, on_release=lambda visit: visit.stop())
 def visit() -> Visit:
     return Visit()
@@ -123,7 +145,7 @@ def live(show: Callable[[], None]) -> None:
         if visit().busy != session["polling"]:
             st.rerun()  # the page starts or stops looking again
 
-    pace = max(POLL, pool().active / LOOKS) if session["polling"] else None
+    pace = max(POLL, pool().condition().jobs / LOOKS) if session["polling"] else None
     st.fragment(look, run_every=pace)()
 
 

@@ -11,6 +11,7 @@ import os
 PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 THREADS = 1 if PROCESS else 2
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
+os.environ["NETTRIM_STORAGE_ON"] = "false"  # nothing of one test is found by another, or by who runs them
 if PROCESS and hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(PROCESS) % len(cores)]})

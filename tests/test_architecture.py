@@ -44,6 +44,7 @@ KNOW_NETWORKS = {
     "smaller",
     "links",
     "carry_out",
+    "retrain",
     "readings",
     "chained",
     "state",

@@ -270,3 +270,13 @@ def test_a_network_of_ones_own_is_no_sample_by_its_name(tmp_path: Path) -> None:
         mine = load_bundle(path)
         found |= {mine.fingerprint, Bundle.of(mine.model, Data.of(*sample.test), "digits_mlp").fingerprint}
     assert len(found) == 5
+
+
+@pytest.mark.parametrize("name", ["../b/data.npz", "/etc/data.npz", "..", "", 3, None, ["data.npz"]])
+def test_the_header_names_no_file_elsewhere(tmp_path: Path, name: object) -> None:
+    folder = saved(tmp_path / "a")
+    saved(tmp_path / "b")
+    header = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(header | {"data": name}))
+    with pytest.raises(ValueError, match=r"bundle.json: data = .* is no .npz file beside it: name one in the folder"):
+        load_bundle(folder)

@@ -24,14 +24,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-import nettrim_cli.pruning
 from nettrim_cli.main import main
 from nettrim_cli.settings import Words
-from nettrim_core import FORMATS, METHODS, Data, Recipe, Training, export, load_bundle, prune, save_bundle
+from nettrim_core import FORMATS, METHODS, Data, Recipe, Training, export, load_bundle, prune, retrain, save_bundle
 from nettrim_core.data import DataOptions
 from nettrim_core.places import SAMPLE_MODELS
 from nettrim_core.plan import EPSILONS, Plan
 from nettrim_core.record import load_points
+from nettrim_core.tasks import sweeps
 from nettrim_core.worker import serve
 
 SMALL = ["--layers", "fc2,fc3", "--samples", "200", "--threads", "1"]
@@ -190,7 +190,7 @@ def test_sweep_is_what_the_worker_answers_the_page(run: Run, name: str, epsilons
 
 
 def test_ctrl_c_leaves_what_is_finished(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    solve = nettrim_cli.pruning.solve
+    solve = sweeps.solve
 
     def interrupted(*arguments: Any) -> Iterator[Any]:
         for number, point in enumerate(solve(*arguments)):
@@ -198,7 +198,7 @@ def test_ctrl_c_leaves_what_is_finished(run: Run, tmp_path: Path, monkeypatch: p
                 os.kill(os.getpid(), signal.SIGINT)
             yield point
 
-    monkeypatch.setattr(nettrim_cli.pruning, "solve", interrupted)
+    monkeypatch.setattr(sweeps, "solve", interrupted)
     code, out, err = run(
         "sweep", "digits_mlp", "--methods", "magnitude", *SMALL, "--csv", tmp_path / "c.csv", "--json"
     )  # fmt: skip
@@ -213,8 +213,6 @@ def test_ctrl_c_leaves_what_is_finished(run: Run, tmp_path: Path, monkeypatch: p
 def test_ctrl_c_keeps_the_best_network_of_a_retraining(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nettrim_core.recipes import carry_out
-
     class Interrupted:
         def __init__(self, *arguments: Any) -> None:
             self.inner = tune(*arguments)
@@ -225,12 +223,15 @@ def test_ctrl_c_keeps_the_best_network_of_a_retraining(
                 if epoch.number == 2:
                     os.kill(os.getpid(), signal.SIGINT)
 
+        def state(self) -> Any:
+            return self.inner.state()
+
         @property
         def model(self) -> Any:
             return self.inner.model
 
-    tune = carry_out.finetune
-    monkeypatch.setattr(carry_out, "finetune", Interrupted)
+    tune = retrain.finetune
+    monkeypatch.setattr(retrain, "finetune", Interrupted)
     command = ("finetune", "digits_mlp", "--method", "lobs", "--epsilon", "0.4", "--epochs", "5000", *SMALL)
     code, out, err = run(*command, "--out", tmp_path, "--json")
     assert code == 130
@@ -241,7 +242,7 @@ def test_ctrl_c_keeps_the_best_network_of_a_retraining(
     assert code == 130
     assert "zeros" in out
     assert err == "interrupted after 3 steps; the best network so far is kept\n"
-    monkeypatch.setattr(carry_out, "finetune", tune)
+    monkeypatch.setattr(retrain, "finetune", tune)
     code, out, err = run("replay", tmp_path, "--json")  # which stops where the first run was stopped
     assert (code, json.loads(out)["same"], err) == (0, True, "")
     assert json.loads(out)["report"]["retraining"]["epochs"] == 2
@@ -356,6 +357,7 @@ def test_inspect_says_what_cannot_be_pruned_and_why(run: Run) -> None:
     assert "LeNet-300-100 on MNIST" in out
 
 
+@pytest.mark.long
 def test_the_doctor_finds_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from nettrim_cli import studio
 

@@ -83,6 +83,8 @@ def compare(printed: str, claim: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_examples_print_what_the_page_says(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
+    monkeypatch.setenv("NETTRIM_STORAGE_FOLDER", str(tmp_path / "data"))
     module = types.ModuleType("example")
     monkeypatch.setitem(sys.modules, "example", module)
     before = torch.get_num_threads()

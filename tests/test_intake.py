@@ -202,6 +202,10 @@ def test_a_layer_with_markup_in_its_name_is_refused(door: Door, tmp_path: Path) 
         ask(door, tmp_path, "take", network=network)
 
 
+def test_a_reading_says_what_it_can_reach(door: Door, tmp_path: Path) -> None:
+    assert ask(door, tmp_path, "reach") == {"connections": False, "programs": False, "files": False}
+
+
 # what kills a reading, and what is said then
 DEATHS = {
     "segfault": ("import ctypes; ctypes.string_at(0)", CRASH),
@@ -294,3 +298,46 @@ def test_a_door_whose_process_was_killed_opens_again(fragile: Door, tmp_path: Pa
             title="time = __import__('time'); time.sleep(0.9)",
         )
     assert ask(fragile, tmp_path, title="answer = 2") == {"answer": 2}
+
+
+# what a reading that was taken over might try, and what it gets
+REACHES = {
+    "a connection": "import socket; socket.create_connection(('127.0.0.1', 9), 1)",
+    "a socket of the system": "import socket; socket.socket(socket.AF_UNIX).connect('/var/run/docker.sock')",
+    "a pair of sockets": "import socket; socket.socketpair()",
+    "a program": "import os; os.execv('/bin/true', ['true'])",
+    "a shell": "import subprocess; subprocess.run('true', shell=True)",
+    "a signal": "import os, signal; os.kill(os.getppid(), signal.SIGTERM)",
+    "another room": "import os; os.listdir('..')",
+    "a file of others": "open('{elsewhere}').read()",
+    "a file for others": "open('{elsewhere}', 'w')",
+    "a file in the system": "open('/tmp/nettrim-was-run', 'w')",
+    "the server's environment": "import os; open(f'/proc/{os.getppid()}/environ').read()",
+    "a link to elsewhere": "import os; os.symlink('{elsewhere}', 'link')",
+    "a second name": "import os; os.link('{elsewhere}', 'link')",
+}
+
+
+@pytest.mark.parametrize("what", REACHES)
+def test_a_reading_that_was_taken_over_reaches_nothing(fragile: Door, tmp_path: Path, what: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("others'")
+    (tmp_path / "room").mkdir()
+    code = REACHES[what].replace("{elsewhere}", str(elsewhere))
+    tried = (
+        f"import errno, os\nos.chdir({str(tmp_path / 'room')!r})\ntry:\n    {code}\n    answer = 'reached'\n"
+        "except OSError as error:\n"
+        "    answer = 'refused' if error.errno in (errno.EPERM, errno.EACCES, errno.EXDEV) else str(error)\n"
+    )
+    assert ask(fragile, tmp_path / "room", title=tried) == {"answer": "refused"}
+    assert elsewhere.read_text() == "others'"
+
+
+def test_what_a_reading_needs_it_has(fragile: Door, tmp_path: Path) -> None:
+    code = (
+        "import os, tempfile, threading\nos.chdir(request_folder)\nopen('a', 'w').write('b')\nos.mkdir('c')\n"
+        "with tempfile.TemporaryDirectory() as d: here = os.path.dirname(d) == request_folder\n"
+        "t = threading.Thread(target=os.remove, args=('a',)); t.start(); t.join()\n"
+        "answer = [here, sorted(os.listdir('.'))]"
+    )
+    assert ask(fragile, tmp_path, title=f"request_folder = {str(tmp_path)!r}\n{code}") == {"answer": [True, ["c"]]}

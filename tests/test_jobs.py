@@ -85,9 +85,9 @@ from nettrim_core.jobs import Job, Pool
 pool = Pool(Work(workers=1))
 for plan in {plans!r}:
     pool.submit(Job({{"task": "sweep", "sweeps": [{{"plan": plan, "curves": {CURVES!r}}}]}}, 4, lambda _: None))
-while len(pool.processes) < 2:
+while len(pool.condition().pids) < 2:
     time.sleep(0.1)
-print(*pool.processes, flush=True)
+print(*pool.condition().pids, flush=True)
 time.sleep(600)
 """
     parent = subprocess.Popen([sys.executable, "-c", server], stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -127,7 +127,7 @@ def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> N
     job = pool.submit(sweep_job(answers, slow, [{"method": "nettrim", "settings": {}, "epsilons": epsilons}]))
     wait(lambda: job.status is Status.RUNNING)
     time.sleep(2)  # in the middle of a solve
-    (worker,) = pool.processes
+    (worker,) = pool.condition().pids
     assert alive(worker)
     started = time.monotonic()
     job.cancel()
@@ -167,8 +167,8 @@ def test_a_failed_job_says_why_and_the_pool_lives_on(pool: Pool) -> None:
 def test_a_worker_that_dies_is_said_and_replaced(pool: Pool) -> None:
     job = pool.submit(sweep_job([], Plan("lenet_300_100", ("fc1",), samples=4000)))
     wait(lambda: job.status is Status.RUNNING)
-    wait(lambda: bool(pool.processes))
-    os.kill(pool.processes[0], signal.SIGKILL)
+    wait(lambda: bool(pool.condition().pids))
+    os.kill(pool.condition().pids[0], signal.SIGKILL)
     wait(lambda: not job.active)
     assert job.status is Status.FAILED
     assert "ended unexpectedly" in job.error

@@ -80,13 +80,13 @@ def test_a_worker_that_took_too_much_is_replaced() -> None:
     candidate = {"plan": Plan("lenet_300_100", ("fc3",), samples=50).to_dict(), "method": "magnitude", "settings": {}}
     job = pool.submit(Job({"task": "behaviour", "candidates": [candidate]}, 1, lambda _: None))
     wait(lambda: job.status is Status.RUNNING)
-    wait(lambda: bool(pool.processes))
-    (worker,) = pool.processes
+    wait(lambda: bool(pool.condition().pids))
+    (worker,) = pool.condition().pids
     wait(lambda: not job.active, 240)
     assert job.status is Status.FAILED
     assert "memory" in job.error
     assert "try fewer samples" in job.error
-    wait(lambda: worker not in pool.processes, 1)
+    wait(lambda: worker not in pool.condition().pids, 1)
     small = pool.submit(sweep_job([], Plan("digits_mlp", ("fc3",), samples=50)))
     wait(lambda: not small.active, 240)
     assert small.status is Status.DONE

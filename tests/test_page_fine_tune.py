@@ -28,9 +28,9 @@ from nettrim_core.figures import fine_tune as figures
 from nettrim_core.finetune import Epoch
 from nettrim_core.report import wilson
 from nettrim_core.worker import serve
-from pages import runs, snippets_fine_tune, work
+from pages import retrainings, snippets_fine_tune, work
 from pages import words_fine_tune as words
-from pages.runs import Best, Run, Runs
+from pages.retrainings import Best, Retraining, Retrainings
 from pages.state import Choice, Facts, Rounds, parse
 from tests.browsing import opened, settled
 
@@ -69,7 +69,7 @@ def right(weights: bytes, rows: tuple[torch.Tensor, torch.Tensor]) -> float:
 
 @pytest.fixture(scope="module")
 def tuned() -> list[dict[str, Any]]:
-    return answers(runs.tune_request(CHOICE, CHOICE.methods))
+    return answers(retrainings.tune_request(CHOICE, CHOICE.methods))
 
 
 @pytest.mark.parametrize("name", CHOICE.methods)
@@ -108,7 +108,7 @@ def test_each_best_epoch_brings_weights_that_are_what_it_says(tuned: list[dict[s
 
 def test_rounds_take_more_and_more_and_begin_where_the_last_one_ended() -> None:
     choice = dataclasses.replace(CHOICE.with_setting("rounds.number", 3), methods=("exactobs",))
-    found = answers(runs.rounds_request(choice))
+    found = answers(retrainings.rounds_request(choice))
     targets = choice.of("rounds").targets
     bundle, before = load_bundle("digits_mlp"), None
     for number, target in enumerate(targets, 1):
@@ -127,8 +127,8 @@ def test_rounds_take_more_and_more_and_begin_where_the_last_one_ended() -> None:
 
 def test_a_rate_that_is_far_too_large_is_told_and_leaves_the_pruned_network() -> None:
     choice = CHOICE.with_setting("train.rate", 9.9).with_setting("train.epochs", 12)
-    run = Run()
-    for answer in answers(runs.tune_request(choice, ["magnitude"])):
+    run = Retraining()
+    for answer in answers(retrainings.tune_request(choice, ["magnitude"])):
         run.take(answer)
     assert run.best is not None
     assert run.report is not None
@@ -169,7 +169,7 @@ def with_weights(number: int, loss: float, weights: bytes) -> dict[str, Any]:
 
 
 def test_the_best_stays_until_it_is_reached_again() -> None:
-    held = Runs()
+    held = Retrainings()
     run = held.begin("a")
     run.take(with_weights(0, 2.0, b"zero"))
     run.take(with_weights(1, 1.0, b"one"))
@@ -192,31 +192,31 @@ def test_the_best_stays_until_it_is_reached_again() -> None:
 
 
 def test_a_test_figure_of_other_weights_is_not_taken() -> None:
-    run = Run(best=Best(Epoch(3, 0.1, 0.1, 0.9, True, 0.1), b"older", 7))
+    run = Retraining(best=Best(Epoch(3, 0.1, 0.1, 0.9, True, 0.1), b"older", 7))
     run.take(with_weights(0, 2.0, b"zero"))
     run.take({"test": {"value": 0.5}})
     assert run.test is None
 
 
 def test_the_oldest_go_first() -> None:
-    held = Runs()
-    for k in range(runs.KEPT + 3):
+    held = Retrainings()
+    for k in range(retrainings.KEPT + 3):
         held.begin(str(k))
     assert held.get("2") is None
     assert held.get("3") is not None
-    assert len(held.held) == runs.KEPT
+    assert len(held.held) == retrainings.KEPT
 
 
 # words
 
 
-def run_of(dense: float, pruned: float, after: float, number: int = 3) -> Run:
+def run_of(dense: float, pruned: float, after: float, number: int = 3) -> Retraining:
     bundle = load_bundle("digits_mlp")
     _, report = prune(bundle.model, bundle.calibration_sample(100), "magnitude", test=bundle.validation)
     report = dataclasses.replace(report, accuracy=pruned, accuracy_before=dense, test_samples=1000)
     epochs = [Epoch(0, 1.0, 1.0, pruned, True, 0.1), Epoch(3, 0.5, 0.5, after, True, 0.1)]
     best = epochs[0] if number == 0 else epochs[1]
-    return Run(report, epochs, Best(best, b"", sum(layer.weight_zeros for layer in report.layers)))
+    return Retraining(report, epochs, Best(best, b"", sum(layer.weight_zeros for layer in report.layers)))
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_what_came_back_is_said_in_points(accuracies: tuple[float, float, float]
 
 
 def test_the_words_of_the_other_states() -> None:
-    assert words.story("lobs", Run()) == "**L-OBS** has not been pruned yet."
+    assert words.story("lobs", Retraining()) == "**L-OBS** has not been pruned yet."
     run = run_of(0.98, 0.9, 0.95, 0)
     assert "the pruned network stays as it was" in words.story("lobs", run)
     assert run.report is not None
@@ -249,10 +249,10 @@ def test_the_words_of_the_other_states() -> None:
     run.ended = True
     assert "after 3 epochs" in words.ending(run, 10)
     assert words.ending(run, 3) == ""
-    assert words.doing("L-OBS", Run(), 9) == "L-OBS: pruning first"
+    assert words.doing("L-OBS", Retraining(), 9) == "L-OBS: pruning first"
     assert words.doing("L-OBS", run, 9) == "L-OBS: 3 of at most 9 epochs done"
     slow = dataclasses.replace(run.epochs[-1], seconds=12.3)
-    assert words.doing("L-OBS", Run(run.report, [slow]), 9).endswith("epochs done, about 12 seconds each")
+    assert words.doing("L-OBS", Retraining(run.report, [slow]), 9).endswith("epochs done, about 12 seconds each")
     assert "epoch 0, before any retraining, 90.0" in words.best(run.best, 1000, True)
 
 
@@ -332,7 +332,7 @@ def test_the_code_of_the_retraining_gives_the_pages_figures(tuned: list[dict[str
 def test_the_code_of_the_rounds_gives_the_pages_figures() -> None:
     choice = dataclasses.replace(CHOICE.with_setting("rounds.number", 2), mode="cascade", methods=("lobs",))
     wanted = []
-    for answer in answers(runs.rounds_request(choice)):
+    for answer in answers(retrainings.rounds_request(choice)):
         if "report" in answer:
             report = answer["report"]
             found = f"{report['sparsity']:.1%} zeros, {report['accuracy']:.1%} right"
@@ -371,8 +371,8 @@ def keys(app: AppTest) -> set[str]:
     return {button.key for button in app.button if not button.disabled}
 
 
-def held(app: AppTest) -> list[Run]:
-    return list(app.session_state["runs"].held.values())
+def held(app: AppTest) -> list[Retraining]:
+    return list(app.session_state["retrainings"].held.values())
 
 
 def test_nothing_starts_by_itself(app: AppTest) -> None:
@@ -444,7 +444,7 @@ def test_a_killed_worker_leaves_the_best(app: AppTest) -> None:
     arrive(app, **{"train.epochs": "10000", "train.patience": "10000"})
     app.button(key="start").click().run()
     run_until(app, r"Best so far: epoch [1-9]")
-    (worker,) = work.pool().processes
+    (worker,) = work.pool().condition().pids
     os.kill(worker, signal.SIGKILL)
     deadline = time.monotonic() + 240
     while not app.error and time.monotonic() < deadline:

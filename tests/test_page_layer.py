@@ -565,6 +565,7 @@ def test_the_solvers_snippets_give_the_pages_numbers() -> None:
 # a real browser
 
 
+@pytest.mark.long
 def test_a_deep_link_shows_the_layer_and_its_charts(page: Page) -> None:
     browsed(page, "/layer?model=digits_mlp&layers=fc2,fc3&methods=nettrim&n=200&neuron=3")
     expect(page.get_by_role("heading", name="One sum, spelled out")).to_be_visible(timeout=180_000)

@@ -524,6 +524,7 @@ def focus(page: Page, role: str, name: str = "") -> None:
     raise AssertionError(f"no {role} {name!r} can be reached with Tab")
 
 
+@pytest.mark.long
 def test_the_answer_fits_a_narrow_screen(page: Page) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
     opened(page, f"/learn?card={place_of('rivals')}")

@@ -161,6 +161,7 @@ SIZES = """() => Object.fromEntries(Object.entries({
 }).map(([name, selector]) => [name, parseFloat(getComputedStyle(document.querySelector(selector)).fontSize)]))"""
 
 
+@pytest.mark.long
 def test_a_projector_shows_larger_type_everywhere(page: Page) -> None:
     query = "/?model=digits_mlp&layers=fc3&methods=magnitude&n=200&eps=0.3"
     charted(page, query)

@@ -125,7 +125,7 @@ def test_all_who_wait_have_their_turns(pool: Pool) -> None:
     jobs = [long(owner, seed) for seed, owner in enumerate(("a", "b", "c"))]
     with under_way(pool, *jobs):
         wait(lambda: all(job.status is Status.RUNNING for job in jobs), 4 * TURN)
-        wait(lambda: len(pool.processes) == 3, 1)
+        wait(lambda: len(pool.condition().pids) == 3, 1)
         assert sorted(pool.ahead_of(job) for job in jobs) == [0, 0, 1]  # one has its turn, two are in line
 
 
@@ -153,7 +153,7 @@ def test_where_there_is_no_room_a_short_job_is_done_and_a_long_one_begins_anew()
             assert second.status is Status.QUEUED
             assert pool.ahead_of(second) >= 1
             assert answers_of(second) == []
-            assert len(pool.processes) <= 2
+            assert len(pool.condition().pids) <= 2
             first.cancel()
             wait(lambda: not second.active, 240)
             assert second.status is Status.DONE
@@ -187,7 +187,7 @@ def test_when_all_who_asked_have_left_it_ends(pool: Pool) -> None:
     for job in jobs:
         job.cancel()
     assert pool._running == pool._waiting == []
-    wait(lambda: pool.processes == [], 1)
+    wait(lambda: not pool.condition().pids, 1)
 
 
 def test_nobody_has_too_many_jobs(pool: Pool) -> None:
@@ -219,8 +219,8 @@ def test_a_bench_is_not_left_to_others_who_may_not_know(pool: Pool, tmp_path: An
     job.request = {**job.request, "folders": {"own-1": str(tmp_path)}}
     pool.submit(job)
     wait(lambda: not job.active)
-    (worker,) = pool.processes
+    (worker,) = pool.condition().pids
     pool.forget("own-2")
-    assert pool.processes == [worker]
+    assert pool.condition().pids == (worker,)
     pool.forget("own-1")
-    wait(lambda: worker not in pool.processes, 1)
+    wait(lambda: worker not in pool.condition().pids, 1)

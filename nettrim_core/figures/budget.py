@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from nettrim_core.figures.style import blank, look_of
+from nettrim_core.plain import for_plotly
 from nettrim_core.report import Allocation, LayerReport
 
 ROW = 34  # pixels of a layer
@@ -21,7 +22,7 @@ def shares(shared: Allocation, method: str, dark: bool) -> go.Figure:
     look = look_of(method)
     figure = blank("Zeros, of the layer's weights and biases", "", 110 + ROW * len(shared.shares))
     figure.add_bar(
-        y=[share.name for share in shared.shares],
+        y=[for_plotly(share.name) for share in shared.shares],
         x=[share.zeros / share.size for share in shared.shares],
         text=[f"{share.zeros / share.size:.1%}{' locked' if share.locked else ''}" for share in shared.shares],
         customdata=[[share.zeros, share.size, share.asked] for share in shared.shares],
@@ -89,9 +90,10 @@ def bounds(layers: Sequence[LayerReport], method: str, dark: bool) -> go.Figure:
     joined by a line; without the dots of what has no bound, or is ROUNDING."""
     color = look_of(method).color(dark)
     figure = blank("Error of the response, of its size (logarithmic)", "", 110 + ROW * len(layers))
-    dots = [(e.name, e.error / (e.output_norm or 1.0)) for e in layers]
+    names = {e.name: for_plotly(e.name) for e in layers}
+    dots = [(names[e.name], e.error / (e.output_norm or 1.0)) for e in layers]
     dots = [(name, error) for name, error in dots if error > ROUNDING]
-    promised = [(e.name, (e.bound or 0.0) / (e.output_norm or 1.0), e.bound_is_estimate) for e in layers]
+    promised = [(names[e.name], (e.bound or 0.0) / (e.output_norm or 1.0), e.bound_is_estimate) for e in layers]
     promised = [entry for entry in promised if entry[1] > ROUNDING]
     for name, bound, _ in promised:
         if name in dict(dots):
@@ -111,7 +113,7 @@ def bounds(layers: Sequence[LayerReport], method: str, dark: bool) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(type="log", exponentformat="power")
     figure.update_yaxes(
-        categoryorder="array", categoryarray=[layer.name for layer in layers], autorange="reversed", automargin=True,
+        categoryorder="array", categoryarray=list(names.values()), autorange="reversed", automargin=True,
     )  # fmt: skip
     figure.update_layout(
         showlegend=True, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import plotly.graph_objects as go
 
 from nettrim_core.figures.style import DASHES, SYMBOLS, Look, blank, look_of
+from nettrim_core.plain import for_plotly
 
 ROW = 15  # pixels of a class for each network
 SPACE = 0.35  # around the candidates, of how far they are apart
@@ -135,7 +136,7 @@ class Parts:
 
 def dumbbells(classes: Sequence[str], dense: Parts, pruned: Sequence[Parts], dark: bool) -> go.Figure:
     """For each class, from the top, a line from the dense network's accuracy to each pruned one's."""
-    rows = len(pruned) + 1
+    rows, classes = len(pruned) + 1, [for_plotly(name) for name in classes]
     figure = blank("Right answers, of the test samples of the class", "", 90 + ROW * rows * len(classes))
     for k, part in enumerate(pruned):
         assert part.look is not None
@@ -169,7 +170,7 @@ def dumbbells(classes: Sequence[str], dense: Parts, pruned: Sequence[Parts], dar
     )  # fmt: skip
     middle = (len(pruned) - 1) / 2
     figure.update_yaxes(
-        tickvals=[c * rows + middle for c in range(len(classes))], ticktext=list(classes),
+        tickvals=[c * rows + middle for c in range(len(classes))], ticktext=classes,
         range=[rows * len(classes) - 0.5, -1], showgrid=False,
     )  # fmt: skip
     figure.update_xaxes(tickformat=".0%")

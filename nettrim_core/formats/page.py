@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 from html.parser import HTMLParser
@@ -31,10 +34,8 @@ def html_report(source: Source) -> str:
 
     report = source.report
     title = f"{titled(report.method)}: {report.sparsity:.1%} zeros in {len(report.layers)} layers"
-    figures = (
-        f'<section class="wide"><h2>{escape(heading)}</h2>\n{div}</section>'
-        for heading, div in drawn(report, source.curves)
-    )
+    charts = drawn(report, source.curves)
+    figures = (f'<section class="wide"><h2>{escape(heading)}</h2>\n{div}</section>' for heading, div in charts)
     parts = [
         f"<h1>{escape(title)}</h1>",
         *(f"<p>{escape(sentence)}</p>" for sentence in summary(report)),
@@ -54,10 +55,22 @@ def html_report(source: Source) -> str:
     data = json.dumps(report.to_dict(), allow_nan=False).replace("<", "\\u003c")
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(div for _, div in charts)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n"
         + "\n".join(parts)
         + f'\n<script type="application/json" id="report">{data}</script>\n</main></body></html>\n'
+    )
+
+
+def _policy(charts: Iterable[str]) -> str:
+    """What the page may do: run the scripts of its charts, and load nothing."""
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", "".join(charts), re.DOTALL)
+    hashes = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+
+from nettrim_core.faults import first_line, told
 
 
 @contextlib.contextmanager
@@ -37,20 +38,9 @@ def following(tool: str, path: Path) -> Iterator[None]:
         ) from error
 
 
-def first_line(error: Exception) -> str:
-    """An exporter's error, of which the rest is pages of graphs."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
 def refusal(error: Exception, folder: str | Path) -> str:
     """What a reader is told of a file that was not written into ``folder``: the sentence of a ValueError without the
-    folder; of anything else, which nobody foresaw, its type and first line without any folders, and what to do."""
+    folder; of anything else what may be told of a fault, and what to do."""
     if isinstance(error, ValueError):
         return str(error).replace(f"{folder}/", "")
-    return f"it cannot be written ({without_folders(first_line(error))}): choose another format"
-
-
-def without_folders(text: str) -> str:
-    """The text with the names of files in place of their paths."""
-    return re.sub(r"(?<![\w.])/(?:[^\s/'\":]+/)+", "", text)
+    return f"it cannot be written ({told(error)}): choose another format"

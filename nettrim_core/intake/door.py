@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from nettrim_core.configuration import Uploads
+from nettrim_core import faults
+from nettrim_core.configuration import Public, Uploads
 from nettrim_core.intake.nursery import CRASH, DONE, LONG, SLOW
 
 START = 60.0  # seconds that the first reading waits at most for the process to come up
 NICENESS = 5
+READ, REFUSED = "read", "refused"
 
 
 class Door:
@@ -25,6 +28,7 @@ class Door:
 
     def __init__(self, limits: Uploads | None = None) -> None:
         self.limits = limits or Uploads.configured()
+        self.outcomes: Counter[str] = Counter()  # how many readings were READ, and how many REFUSED
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: dict[int, tuple[subprocess.Popen[bytes], Future[dict[str, Any]]]] = {}
@@ -38,6 +42,18 @@ class Door:
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to a request of :mod:`nettrim_core.intake.readings`. Raises ValueError, one sentence, for files
         that are refused, or that cost the reader its memory, its time or its life."""
+        outcome = REFUSED
+        try:
+            answer = self._answer(request | {"public": Public.configured().on})
+            parts = [answer.get(part) or {} for part in ("network", "data")]
+            outcome = REFUSED if any("refused" in part for part in parts) else READ
+        finally:
+            if request["task"] in ("look", "take"):
+                with self._lock:
+                    self.outcomes[outcome] += 1
+        return answer
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             process = self._living()
             self._count += 1
@@ -53,6 +69,8 @@ class Door:
         end, answer = self._awaited(number, future, START + turns * (self.limits.seconds + 5))
         if end != DONE:
             raise ValueError(self._sentence(end, request))
+        for fault in answer.pop("faults", ()):
+            faults.log(fault)
         if refused := answer.get("refused"):
             raise ValueError(refused)
         return answer

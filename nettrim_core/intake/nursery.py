@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nettrim_core.configuration import Uploads
+from nettrim_core.intake import files, kernel
 
 DONE, SLOW, LONG, CRASH = ENDS = ("done", "slow", "long", "crash")
 LONGEST = 8_000_000  # bytes of an answer
@@ -103,7 +105,7 @@ def _forked(read: Read, limits: Uploads, asked: dict[str, Any], others: list[int
         try:
             for pipe in (mine, *others):
                 os.close(pipe)
-            _confine(limits, its)
+            _confine(limits, its, asked["request"].get("folder", ""))
             answer = json.dumps(read(asked["request"]), allow_nan=False).encode()
             while answer:
                 answer = answer[os.write(its, answer) :]
@@ -114,8 +116,9 @@ def _forked(read: Read, limits: Uploads, asked: dict[str, Any], others: list[int
     return mine, Child(asked["id"], pid, time.monotonic() + limits.seconds)
 
 
-def _confine(limits: Uploads, pipe: int) -> None:
-    """No terminal, no more memory, time and disk than is due, and no way to have more again."""
+def _confine(limits: Uploads, pipe: int, folder: str) -> None:
+    """No terminal, no more memory, time and disk than is due, and where the system has the means no network and no
+    files of others; no way to have more again."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
@@ -133,3 +136,6 @@ def _confine(limits: Uploads, pipe: int) -> None:
         hard = resource.getrlimit(kind)[1]
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (most, most + (kind == resource.RLIMIT_CPU and hard != most)))
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    files.confine(folder)
+    kernel.confine()

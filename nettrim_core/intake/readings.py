@@ -6,6 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,7 @@ UNPACKED = "unpacked"  # and of one that came as an archive
 MOST_CLASSES_SHOWN = 200
 MOST_NUMBERS = 4096  # of a sample that is shown
 LONGEST = 400  # characters of a sentence
+FAULTS: list[str] = []  # of the reading under way, which has a process of its own
 # how what to do begins, at the end of a sentence
 VERBS = (
     "add call check choose close convert copy correct export fill get give have name number pack put raise remove "
@@ -36,13 +40,16 @@ AGAIN = "save or export it again from where it was made"
 
 
 def read(request: dict[str, Any]) -> dict[str, Any]:
-    """``{"task": "look" | "take" | "example", "folder", "network", "architecture", "data", "labels", "options"}`` ->
-    the answer, or ``{"refused": one sentence}``. The files' paths are relative to the folder."""
+    """``{"task": one of TASKS, "folder", "network", "architecture", "data", "labels", "options"}`` ->
+    the answer, or ``{"refused": one sentence}``. The files' paths are relative to the folder. With ``"public"``, what
+    nobody foresaw comes apart, as ``"faults"``, and not in the sentence."""
     os.chdir(request["folder"])
+    FAULTS.clear()
     try:
-        return TASKS[request["task"]](request)
+        answer = TASKS[request["task"]](request)
     except Exception as error:  # whatever a file makes a reader stumble over, its visitor gets a sentence
-        return {"refused": sentence(error, request)}
+        answer = {"refused": sentence(error, request)}
+    return answer | ({"faults": FAULTS} if FAULTS else {})
 
 
 def sentence(error: BaseException, request: dict[str, Any]) -> str:
@@ -54,6 +61,9 @@ def sentence(error: BaseException, request: dict[str, Any]) -> str:
         said = f"{name}: it takes more memory than is given to it; give a smaller file, or fewer rows"
     elif isinstance(error, RecursionError):
         said = f"{name}: it is nested too deeply; save it again"
+    elif not isinstance(error, ValueError) and request.get("public"):
+        FAULTS.append("".join(traceback.format_exception(error)))
+        said = f"{name}: it cannot be read; save it again"
     elif not isinstance(error, ValueError):
         said = f"{name}: it cannot be read ({shown(f'{type(error).__name__}, {said}', 120)}); save it again"
     said = said.replace(f"{os.getcwd()}/", "")
@@ -117,7 +127,31 @@ def take(request: dict[str, Any]) -> dict[str, Any]:
     return {"fingerprint": load_bundle(Path(TAKEN).resolve()).fingerprint}
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"look": look, "take": take, "example": example}
+def reach(_: dict[str, Any]) -> dict[str, Any]:
+    """What a reading can do beside reading: ``{"connections", "programs", "files"}`` (those of others), each False
+    where it is kept from it."""
+    return {
+        "connections": _can(lambda: socket.socket().close()),
+        "programs": _can(_run_nothing),
+        "files": _can(lambda: os.listdir("..")),
+    }
+
+
+def _can(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except PermissionError:
+        return False
+    return True
+
+
+def _run_nothing() -> None:
+    os.waitpid(os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {}), 0)
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "look": look, "take": take, "example": example, "reach": reach,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from nettrim_core.architecture import describe
 from nettrim_core.capture import run
 from nettrim_core.dense import checked_inputs
+from nettrim_core.faults import first_line
 from nettrim_core.formats.compare import tolerance
-from nettrim_core.formats.quiet import first_line, quiet
+from nettrim_core.formats.quiet import quiet
 from nettrim_core.models import pt2
 from nettrim_core.wired import Wired
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from nettrim_core.allocate import Budget
 from nettrim_core.bundle import Bundle
 from nettrim_core.dense import MEMORY_LIMIT
+from nettrim_core.durable.kept import Kept, context_of
 from nettrim_core.evaluate import evaluate
-from nettrim_core.finetune import Epoch, Training, finetune
-from nettrim_core.masks import masks_of
+from nettrim_core.finetune import Epoch, Training
 from nettrim_core.recipes.made import Made
 from nettrim_core.recipes.recipe import Recipe
 from nettrim_core.report import Report, Retraining
+from nettrim_core.retrain import retrain
 from nettrim_core.rounds import Step, prune_rounds
 
 Hear = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much
@@ -34,12 +37,17 @@ class Outcome:
     interrupted: int = field(default=0, kw_only=True)
 
 
-def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None, memory_limit: float = MEMORY_LIMIT) -> Outcome:
+def carry_out(
+    recipe: Recipe, bundle: Bundle, hear: Hear | None = None, kept: Kept | None = None,
+    memory_limit: float = MEMORY_LIMIT,
+) -> Outcome:  # fmt: skip
     """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
     ends it; the best network so far is what came out, and the recipe that comes back says after how many steps.
 
-    hear: called with what is being done, how much of it is done, and of how much. memory_limit: as for prune. Raises
-    ValueError where network and rows are not those of the recipe's fingerprint, and as :func:`nettrim_core.prune` and
+    hear: called with what is being done, how much of it is done, and of how much. kept: where layers' prices and epochs
+    are kept, to go on from; it is not used where the recipe says after how many steps to stop. memory_limit: as for
+    prune. Raises ValueError where network and rows are not those of the recipe's fingerprint, and as
+    :func:`nettrim_core.prune` and
     :func:`nettrim_core.allocate`.
     """
     if recipe.fingerprint not in ("", bundle.fingerprint):
@@ -49,7 +57,8 @@ def carry_out(recipe: Recipe, bundle: Bundle, hear: Hear | None = None, memory_l
         )
     tell = hear or (lambda what, done, of: None)
     steps = Steps(recipe.steps)
-    model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps, memory_limit)
+    here = kept if kept is not None and not recipe.steps else Kept()
+    model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps, here, memory_limit)
     inputs = recipe.plan.inputs(bundle)
     done = dataclasses.replace(
         recipe, fingerprint=bundle.fingerprint, steps=steps.cut, made=Made.of(model, report, inputs)
@@ -93,8 +102,31 @@ class Steps:
         return moment
 
 
-def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, memory_limit: float) -> tuple[nn.Module, Report]:
+def _pruned(
+    recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, kept: Kept, memory_limit: float
+) -> tuple[nn.Module, Report]:
     """Pruned once, and retrained where that is asked for."""
+    if recipe.training is None:
+        return _once(recipe, bundle, tell, kept, memory_limit)
+    how = recipe.training
+    moments = retrain(
+        partial(_once, recipe, bundle, tell, kept, memory_limit), bundle.model, bundle.train, bundle.validation, how,
+        kept.retraining(bundle, recipe.plan, _what(recipe)),
+    )  # fmt: skip
+    moment = steps.take(
+        (Step(1, m.report.sparsity, m.report, m.epoch, m.model, m.exact) for m in moments if m.epoch is not None),
+        lambda moment: tell("retraining", moment.epochs[-1].number, how.epochs),
+    )
+    return moment.last.model, _retrained(moment, how, bundle)
+
+
+def _what(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe's result depends on beside the network, its rows, and its plan."""
+    return {name: value for name, value in recipe.to_dict().items() if name not in ("network", "data", "made")}
+
+
+def _once(recipe: Recipe, bundle: Bundle, tell: Hear, kept: Kept, memory_limit: float) -> tuple[nn.Module, Report]:
+    """Pruned, and no more."""
     plan, asked = recipe.plan, recipe.budget
     cascade = plan.cascade or False
     tell("pruning", 0, 1)
@@ -106,37 +138,28 @@ def _pruned(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, memory_lim
         budget.check(asked.target, asked.rule)
         for i, layer in enumerate(budget.asked if asked.rule == "hull" else ()):
             tell(f"pricing {layer.name}", i, len(budget.asked))
-            budget.offer(layer)
+            kept.price(budget, layer, context_of(bundle, plan))
         model, report = budget.share(asked.target, asked.rule, cascade, bundle.validation)
     tell("pruning", 1, 1)
-    if recipe.training is None:
-        return model, report
-    how = recipe.training
-    tuning = finetune(model, _masks(model, report), bundle.train, bundle.validation, how)
-    moment = steps.take(
-        (Step(1, report.sparsity, report, epoch, tuning.model) for epoch in tuning),
-        lambda moment: tell("retraining", moment.epochs[-1].number, how.epochs),
-    )
-    return moment.last.model, _retrained(moment, how, bundle)
+    return model, report
 
 
-def _rounds(recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, memory_limit: float) -> tuple[nn.Module, Report]:
+def _rounds(
+    recipe: Recipe, bundle: Bundle, tell: Hear, steps: Steps, kept: Kept, memory_limit: float
+) -> tuple[nn.Module, Report]:
     """Pruned and retrained in turn."""
     plan, how, count = recipe.plan, recipe.training, len(recipe.rounds)
     assert how is not None
     rounds = prune_rounds(
         bundle.model, plan.inputs(bundle), recipe.method, recipe.rounds, bundle.train, bundle.validation, how,
-        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test, memory_limit=memory_limit,
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.test,
+        keeper=lambda number: kept.retraining(bundle, plan, [_what(recipe), number]), memory_limit=memory_limit,
         **plan.options(),
     )  # fmt: skip
     moment = steps.take(
         rounds, lambda moment: tell(f"round {moment.last.round} of {count}", len(moment.epochs), how.epochs + 1)
     )
     return moment.last.model, _retrained(moment, how, bundle) if moment.epochs else moment.last.report
-
-
-def _masks(model: nn.Module, report: Report) -> dict[str, Tensor]:
-    return masks_of(model, [layer.name for layer in report.layers])
 
 
 def _retrained(moment: Moment, how: Training, bundle: Bundle) -> Report:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nettrim_core.bundle import Bundle, load_bundle
-from nettrim_core.data.rows import load_data
+from nettrim_core.data.rows import Reading, load_data
 from nettrim_core.formats import FORMATS
 from nettrim_core.models import load_model
 from nettrim_core.recipes.carry_out import Hear, Outcome, carry_out
@@ -70,16 +70,22 @@ def bundle_of(
 ) -> Bundle:
     """The network and the rows that a recipe names, or those at other places; a path that leads nowhere from here is
     tried from ``folder``."""
-    wanted = str(model or recipe.plan.bundle)
-    if recipe.data is None:
-        return load_bundle(_found(wanted, folder))
-    network = load_model(_found(wanted, folder), architecture=recipe.architecture or None)
-    reading = recipe.data
+    return reopened(str(model or recipe.plan.bundle), recipe.data, recipe.architecture, data=data, folder=folder)
+
+
+def reopened(
+    model: str, reading: Reading | None, architecture: str = "", *, data: str | Path | None = None,
+    folder: Path | None = None,
+) -> Bundle:  # fmt: skip
+    """A network and its rows as they were read before. reading: None for a bundle, which has its own."""
+    if reading is None:
+        return load_bundle(_found(model, folder))
+    network = load_model(_found(model, folder), architecture=architecture or None)
     options = reading.options
     if options.labels_path:
         options = dataclasses.replace(options, labels_path=_found(options.labels_path, folder))
     rows = load_data(_found(str(data or reading.path), folder), options, digest=reading.digest)
-    return Bundle.of(network, rows, Path(wanted).stem)
+    return Bundle.of(network, rows, Path(model).stem)
 
 
 def _found(path: str, folder: Path | None) -> str:

@@ -10,6 +10,7 @@ import nbformat
 
 from nettrim_core.allocate import AccuracyDrop, MultiplyAdds
 from nettrim_core.methods import titled
+from nettrim_core.plain import for_markdown
 from nettrim_core.recipes.recipe import Recipe
 
 Cell = tuple[str, str]  # text, and the Python under it
@@ -44,7 +45,7 @@ def notebook(recipe: Recipe) -> str:
         metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     )
     for number, (text, code) in enumerate(cells(recipe)):
-        written.cells.append(nbformat.v4.new_markdown_cell(text, id=f"text-{number}"))
+        written.cells.append(nbformat.v4.new_markdown_cell(for_markdown(text), id=f"text-{number}"))
         written.cells.append(nbformat.v4.new_code_cell(code.rstrip("\n"), id=f"code-{number}"))
     nbformat.validate(written)
     return nbformat.writes(written) + "\n"

@@ -7,6 +7,7 @@ from nettrim_core.tasks.check import check
 from nettrim_core.tasks.files import files
 from nettrim_core.tasks.lens import convergence, lens, one_neuron, removal
 from nettrim_core.tasks.lessons import ball, storage, two_sets
+from nettrim_core.tasks.recipe import recipe
 from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.tasks.tuning import judge, rounds, tune
 
@@ -25,6 +26,7 @@ TASKS = {
     "two_sets": two_sets,
     "sweep": sweep,
     "judge": judge,
+    "recipe": recipe,
     "rounds": rounds,
     "tune": tune,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nettrim_core.allocate import Budget, Offer, target_of
+from nettrim_core.durable.kept import context_of
 from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import finite
 from nettrim_core.sensitivity import SPARSITIES
@@ -20,10 +21,11 @@ def budget(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
     plan, target, rule = Plan.from_dict(request["plan"]), target_of(request["target"]), request["rule"]
     shared = _budget_of(request, bench).relocked(request["locked"])
     shared.check(target, rule)
-    shared.recall({name: _offer(entry) for name, entry in request["offers"].items()})
+    shared.recall({name: Offer.from_dict(entry) for name, entry in request.get("offers", {}).items()})
+    context = context_of(bench.bundle(plan.bundle), plan)
     for layer in shared.asked if rule == "hull" else []:
-        if layer.name not in request["offers"]:
-            yield {"layer": layer.name, "offer": dataclasses.asdict(shared.offer(layer))}
+        if layer.name not in request.get("offers", {}):
+            yield {"layer": layer.name, "offer": dataclasses.asdict(bench.kept.price(shared, layer, context))}
     report = shared.share(target, rule, plan.cascade or False, bench.bundle(plan.bundle).validation)[1]
     yield {"report": report.to_dict()}
 
@@ -47,7 +49,3 @@ def sensitivity(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str,
 
 def _budget_of(request: dict[str, Any], bench: Workbench) -> Budget:
     return bench.budget(Plan.from_dict(request["plan"]), method_from(request["method"], request["settings"]))
-
-
-def _offer(data: dict[str, Any]) -> Offer:
-    return Offer(float(data["weight"]), [(int(zeros), float(cost)) for zeros, cost in data["points"]])

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from nettrim_core.bundle import Bundle
+from nettrim_core.durable.kept import Points
 from nettrim_core.known import Within
 from nettrim_core.network import Network
-from nettrim_core.plan import Plan, method_from
+from nettrim_core.plan import Plan, method_from, method_key
 from nettrim_core.record import Point, make_point
 from nettrim_core.workbench import Workbench
 
@@ -40,9 +41,27 @@ def solve(
 
 def sweep(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
     """``{"sweeps": [{"plan": {...}, "curves": [...]}, ...]}`` -> ``{"sweep": its place, "point": {...}}`` for every
-    result as it finishes."""
+    result, first those that are kept, then as they finish."""
     for place, wanted in enumerate(request["sweeps"]):
         plan = Plan.from_dict(wanted["plan"])
         bundle = bench.bundle(plan.bundle)
-        for point in solve(plan, wanted["curves"], bundle, bench.network(plan), bench.known(plan)):
+        kept = bench.kept.points(bundle, plan)
+        found, left = recalled(wanted["curves"], kept)
+        for point in found:
             yield {"sweep": place, "point": point.to_dict()}
+        for point in solve(plan, left, bundle, bench.network(plan), bench.known(plan)) if left else ():
+            if not point.report.rough:
+                kept.put(point)
+            yield {"sweep": place, "point": point.to_dict()}
+
+
+def recalled(curves: list[dict[str, Any]], kept: Points) -> tuple[list[Point], list[dict[str, Any]]]:
+    """The points of these curves that are kept, and the curves with those that are not."""
+    found, left = [], []
+    for curve in curves:
+        key = method_key(curve["method"], method_from(curve["method"], curve["settings"]))
+        points = {epsilon: kept.get(key, epsilon) for epsilon in curve["epsilons"]}
+        found += [point for point in points.values() if point is not None]
+        if missing := [epsilon for epsilon, point in points.items() if point is None]:
+            left.append({**curve, "epsilons": missing})
+    return found, left

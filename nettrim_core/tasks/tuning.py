@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from safetensors.torch import load
@@ -13,10 +14,11 @@ from torch import Tensor
 from nettrim_core.bundle import Bundle
 from nettrim_core.evaluate import evaluate
 from nettrim_core.export import packed, unpacked
-from nettrim_core.finetune import Epoch, Training, finetune
+from nettrim_core.finetune import Epoch, Training
 from nettrim_core.masks import masks_of
 from nettrim_core.plan import Plan, method_from
 from nettrim_core.report import finite
+from nettrim_core.retrain import Keeper, retrain
 from nettrim_core.rounds import prune_rounds
 from nettrim_core.workbench import Workbench
 
@@ -31,13 +33,18 @@ def tune(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
     plan, how = Plan.from_dict(request["plan"]), Training(**request["training"])
     bundle = bench.bundle(plan.bundle)
     for name, settings in request["methods"]:
-        pruned, report = bench.pruned(plan, method_from(name, settings))
-        yield {"method": name, "report": report.to_dict()}
-        masks = masks_of(pruned, [layer.name for layer in report.layers])
-        tuning = finetune(pruned, masks, bundle.train, bundle.validation, how)
-        for epoch in tuning:
-            yield {"method": name, **_epoch(epoch, tuning.model, masks)}
-        yield {"method": name, "test": _test(tuning.model, bundle)}
+        method = method_from(name, settings)
+        kept = bench.kept.retraining(bundle, plan, ["tune", name, dataclasses.asdict(method), request["training"]])
+        model = bundle.model
+        for moment in retrain(
+            partial(bench.pruned, plan, method), model, bundle.train, bundle.validation, how, kept
+        ):  # fmt: skip
+            model = moment.model
+            if moment.epoch is None:
+                yield {"method": name, "report": moment.report.to_dict()}
+            else:
+                yield {"method": name, **_epoch(moment.epoch, moment.model, moment.masks, moment.exact)}
+        yield {"method": name, "test": _test(model, bundle)}
 
 
 def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]:
@@ -45,9 +52,14 @@ def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
     2, ..., in place of ``"method"``; a round's report is of pruning what the round before left."""
     plan, how = Plan.from_dict(request["plan"]), Training(**request["training"])
     bundle, method = bench.bundle(plan.bundle), method_from(request["method"], request["settings"])
+
+    def keeper(number: int) -> Keeper:
+        asked = request["method"], dataclasses.asdict(method), request["targets"][:number], request["training"]
+        return bench.kept.retraining(bundle, plan, ["rounds", *asked])
+
     steps = prune_rounds(
         bundle.model, plan.inputs(bundle), method, request["targets"], bundle.train, bundle.validation, how,
-        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation,
+        cascade=plan.cascade or False, layers=list(plan.layers), test=bundle.validation, keeper=keeper,
         memory_limit=bench.memory, **plan.options(),
     )  # fmt: skip
     model, masks = bundle.model, {}
@@ -58,7 +70,7 @@ def rounds(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]
             masks = masks_of(step.model, [layer.name for layer in step.report.layers])
             yield {"round": step.round, "report": step.report.to_dict()}
         else:
-            yield {"round": step.round, **_epoch(step.epoch, step.model, masks)}
+            yield {"round": step.round, **_epoch(step.epoch, step.model, masks, step.exact)}
         model = step.model
     yield {"round": len(request["targets"]), "test": _test(model, bundle)}
 
@@ -69,9 +81,9 @@ def judge(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
     yield {"test": _test(unpacked(bundle.model, base64.b64decode(request["weights"])), bundle)}
 
 
-def _epoch(epoch: Epoch, model: Any, masks: Mapping[str, Tensor]) -> dict[str, Any]:
+def _epoch(epoch: Epoch, model: Any, masks: Mapping[str, Tensor], exact: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {"epoch": finite(dataclasses.asdict(epoch))}
-    if epoch.best:
+    if epoch.best and exact:
         data = packed(model, masks)
         loaded = load(data)
         zeros = sum(int((loaded[name] == 0).sum()) for name in masks if name.rpartition(".")[2] == "weight")
