@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import streamlit as st
 import torch
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ from pages import store, work
 from tests.browsing import ROOT, browser, page, server  # noqa: F401  (fixtures)
 
 torch.set_num_threads(THREADS)
+# every AppTest looks through all installed packages for components, for most of a second
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 def random_layer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +21,7 @@ from pages.metrics import Figures
 from pages.watch import Server
 from tests import test_watch
 from tests.test_jobs import wait
-from tests.test_watch import SLOW, SWEEP, job, sweep
+from tests.test_watch import SLOW, SWEEP, job, served, sweep
 
 pool = test_watch.pool  # the fixture
 
@@ -108,7 +107,7 @@ def test_readings_are_counted_and_nothing_is_named(tmp_path: Path, pool: Pool) -
 @pytest.mark.parametrize("on", [True, False])
 def test_metrics_are_told_where_that_is_asked_for(on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "MONITORING", Monitoring(metrics=on))
-    answer = asyncio.run(metrics.serve(None))  # type: ignore[arg-type]
+    answer = served(metrics.serve)
     text = bytes(answer.body).decode()
     assert answer.status_code == (200 if on else 404)
     if on:

@@ -440,11 +440,11 @@ def test_a_number_that_comes_late_does_not_take_a_recalled_pin_back(app: AppTest
 
 
 def test_digits_recall_pins_by_keyboard_with_the_controls(page: Page) -> None:
-    charted(page, "/?model=lenet_300_100&methods=nettrim,lobs&eps=0.2037")
+    charted(page, "/?model=digits_mlp&methods=nettrim,lobs&eps=0.2037")
     layers = page.locator('.st-key-w_layers [aria-pressed="true"]')
     expect(layers).to_have_count(3)
     page.keyboard.press("p")
-    expect(page.locator(".st-key-recall_0")).to_contain_text("lenet_300_100 ε 0.2037")
+    expect(page.locator(".st-key-recall_0")).to_contain_text("digits_mlp ε 0.2037")
     page.get_by_role("button", name="Exact", exact=True).click()
     expect(page).not_to_have_url(re.compile("eps=0.2037"), timeout=15_000)
     page.get_by_role("spinbutton", name="Exact epsilon").click()

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,10 +40,10 @@ def sweep(entry: dict[str, Any]) -> dict[str, Any]:
     return {"task": "sweep", "sweeps": [entry]}
 
 
-def served() -> Response:
+def served(serve: Callable[[Any], Coroutine[Any, Any, Response]] = watch.serve) -> Response:
     """In a thread of its own: a browser test of the same process may have left a loop running in this one."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(watch.serve(None))).result()  # type: ignore[arg-type]
+        return thread.submit(lambda: asyncio.run(serve(None))).result()
 
 
 @pytest.fixture
