@@ -144,8 +144,10 @@ class Flight:
             return self.ended
 
     def begin(self) -> None:
-        """A turn begins."""
+        """A turn begins, unless its worker was gone before it could."""
         with self._lock:
+            if self.ended:
+                return
             self._all(lambda job: job.span.begin())
             if not self.trial:
                 self._all(lambda job: job.become(Status.RUNNING))

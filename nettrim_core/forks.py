@@ -108,16 +108,17 @@ class Workers:
             self._living()
 
     def fork(self) -> Worker:
-        """A new worker, at once: what it is asked before it is there, it finds."""
+        """A new worker, at once: what it is asked before it is there, it finds. One that cannot come up ends at once."""
         ours, theirs = socket.socketpair()
         busy = tempfile.TemporaryFile()  # noqa: SIM115 (the worker closes it)
         files = [theirs.fileno(), busy.fileno()]
         with self._lock, theirs:
-            try:
-                socket.send_fds(self._living(), [b"w"], files)
-            except OSError:  # it ended this moment
-                self._end()
-                socket.send_fds(self._living(), [b"w"], files)
+            for _ in range(2):
+                try:
+                    socket.send_fds(self._living(), [b"w"], files)
+                    break
+                except OSError:  # the process ended this moment
+                    self._end()
         return Worker(ours, busy)
 
     def close(self) -> None:

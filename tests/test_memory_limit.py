@@ -42,7 +42,7 @@ def little(request, bench):
 
 TASKS.update(numbers=numbers, tensors=tensors, untouched=untouched, product=product, python=python, little=little)
 worker.bound({LIMIT}_000_000)
-for line in worker.serve(sys.stdin, {LIMIT}_000_000):
+for line in worker.serve(sys.stdin, memory={LIMIT}_000_000):
     print(line, flush=True)
 """
 

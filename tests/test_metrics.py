@@ -50,7 +50,7 @@ def test_jobs_are_counted(pool: Pool) -> None:
     done = pool.submit(job(sweep(SWEEP)))
     wait(lambda: not done.active)
     slow, waiting, failed = (pool.submit(job(request)) for request in (sweep(SLOW), {"task": "no"}, {"task": "none"}))
-    wait(lambda: slow.status is Status.RUNNING)
+    wait(lambda: slow.status is Status.RUNNING and bool(pool.condition().pids))
     found = figures(server)
     assert (found["nettrim_jobs running"], found["nettrim_jobs queued"], found["nettrim_workers"]) == (1, 2, 1)
     assert found["nettrim_worker_memory_bytes"] > 50e6

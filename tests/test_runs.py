@@ -21,8 +21,9 @@ from benchmarks import faults
 from nettrim_core.durable import Recording, Runs, State, Store
 from nettrim_core.durable.runs import run_id
 from nettrim_core.finetune import FineTuning
+from nettrim_core.jobs import Pool
 from nettrim_core.tasks import sweeps
-from pages import ledger
+from pages import ledger, work
 from tests.test_cli import SMALL, Run
 from tests.test_cli import run as nettrim  # noqa: F401  (a fixture)
 from tests.test_pages import text
@@ -326,9 +327,13 @@ def test_a_network_of_ones_own_is_found_again_and_must_be_the_same(
 
 
 @pytest.fixture
-def visited(app: AppTest, keeping: Store) -> AppTest:
+def visited(app: AppTest, keeping: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
+    """The page of runs, and workers that know of the store."""
+    pool = Pool()
+    monkeypatch.setattr(work, "pool", lambda: pool)
     app.switch_page("pages/runs.py")
-    return app.run()
+    yield app.run()
+    pool.close()
 
 
 def test_an_empty_store_says_how_to_fill_it(visited: AppTest) -> None:

@@ -14,6 +14,7 @@ from nettrim_core.flight import Flight, in_turn
 from nettrim_core.jobs import TURN, Job, Pool, Status
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point
+from nettrim_core.tally import Tally
 from tests.test_jobs import sweep_job, wait
 
 pytestmark = pytest.mark.alone
@@ -71,7 +72,7 @@ def under_way(pool: Pool, *jobs: Job) -> Iterator[None]:
 
 
 def flight(owner: Hashable, last: int) -> Flight:
-    return Flight({}, "", [Job({}, 1, lambda _: None, owner=owner)], last=last)
+    return Flight({}, "", Tally(), [Job({}, 1, lambda _: None, owner=owner)], last=last)
 
 
 def test_turns_go_round_the_owners() -> None:
@@ -139,8 +140,8 @@ def test_the_place_in_line_is_told(pool: Pool) -> None:
 
 def test_where_there_is_no_room_a_short_job_is_done_and_a_long_one_begins_anew() -> None:
     with working(Work(workers=1, begun=1)) as pool:
-        first, second = long("a", 1), owned("b", Plan("digits_mlp", ("fc1", "fc2", "fc3"), samples=1000, seed=3), [
-            {"method": "nettrim", "settings": {}, "epsilons": [0.3, 0.1, 0.03, 0.01, 0.005]}
+        first, second = long("a", 1), owned("b", Plan("lenet_300_100", ("fc2", "fc3"), samples=1000, seed=3), [
+            {"method": "nettrim", "settings": {}, "epsilons": [0.3, 0.1, 0.03]}
         ])  # fmt: skip
         with under_way(pool, first, second):
             quick = pool.submit(short("c", 1))

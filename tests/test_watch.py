@@ -65,7 +65,7 @@ def test_to_look_begins_nothing() -> None:
 
 def test_a_pool_is_told_as_it_is(pool: Pool) -> None:
     slow, _ = (pool.submit(job(request)) for request in (sweep(SLOW), NONE))
-    wait(lambda: slow.status is Status.RUNNING)
+    wait(lambda: slow.status is Status.RUNNING and bool(pool.condition().pids))
     told = health(Server(pool), OFF)
     assert (told["status"], told["workers"]) == (OK, {"wanted": 1, "alive": 1})
     assert told["jobs"] == {"running": 1, "waiting": 1}
