@@ -108,7 +108,7 @@ class Workers:
             self._living()
 
     def fork(self) -> Worker:
-        """A new worker, at once: what it is asked before it is there, it finds. One that cannot come up ends at once."""
+        """A new worker, at once: what it is asked before it is there, it finds. One that cannot come up has ended."""
         ours, theirs = socket.socketpair()
         busy = tempfile.TemporaryFile()  # noqa: SIM115 (the worker closes it)
         files = [theirs.fileno(), busy.fileno()]

@@ -19,15 +19,16 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks import faults
 from nettrim_core.durable import Recording, Runs, State, Store
+from nettrim_core.durable.address import address
 from nettrim_core.durable.runs import run_id
 from nettrim_core.finetune import FineTuning
-from nettrim_core.jobs import Pool
+from nettrim_core.jobs import Job, Pool, Status
 from nettrim_core.tasks import sweeps
 from pages import ledger, work
 from tests.test_cli import SMALL, Run
 from tests.test_cli import run as nettrim  # noqa: F401  (a fixture)
 from tests.test_pages import text
-from tests.test_store import REQUEST
+from tests.test_store import REQUEST, content
 
 
 @pytest.fixture
@@ -81,6 +82,23 @@ def test_to_ask_again_is_to_go_on(runs: Runs) -> None:
     assert {run.asked.owner for run in runs.all()} == {"", "somebody"}
     assert [run.id for run in runs.all("somebody")] == [other.id]
     assert run_id("k", "", "weights") != run_id("k")
+
+
+def test_who_asked_the_same_at_that_time_has_the_same_results(runs: Runs) -> None:
+    """One of the two was carried out, for both."""
+    first, second, third = (begun(runs, owner=owner) for owner in "abc")
+    for seed in range(3):
+        assert runs.store.put(address("a", n=seed), content(seed=seed), first.id)
+    names = runs.store.results_of(first.id)
+    job = Job({"run": first.id}, 3, lambda _: None, lambda changed: ledger.follow(second, changed))
+    job.become(Status.RUNNING)
+    assert runs.store.results_of(second.id) == []
+    job.become(Status.DONE)
+    other = runs.get(second.id)
+    assert other is not None
+    assert (other.state, runs.store.results_of(second.id), len(names)) == (State.DONE, names, 3)
+    assert runs.cost(second.id) == runs.cost(first.id)
+    assert runs.store.results_of(third.id) == []
 
 
 def test_a_process_that_is_killed_leaves_a_run_that_broke_off(runs: Runs) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nettrim_core.configuration import Work
 from nettrim_core.flight import Flight, in_turn
+from nettrim_core.forks import Worker
 from nettrim_core.jobs import TURN, Job, Pool, Status
 from nettrim_core.plan import Plan
 from nettrim_core.record import Point
 from nettrim_core.tally import Tally
-from tests.test_jobs import sweep_job, wait
+from tests.test_jobs import ROOT, sweep_job, wait
 
 pytestmark = pytest.mark.alone
 SHORT = [{"method": "magnitude", "settings": {}, "epsilons": [0.3, 0.1]}]
@@ -120,6 +127,48 @@ def without_clock(answer: Any) -> Any:
     if isinstance(answer, dict):
         return {key: without_clock(value) for key, value in answer.items() if key != "seconds"}
     return [without_clock(value) for value in answer] if isinstance(answer, list) else answer
+
+
+def test_who_has_what_others_wait_for_is_not_held() -> None:
+    program = """
+import sys
+from nettrim_core.unheld import Unheld
+here = Unheld(open(int(sys.argv[1]), "r+b"))
+with here, here:
+    print("within", flush=True)
+    sys.stdin.readline()
+print("without", flush=True)
+while True:
+    with here:
+        pass
+"""
+    ours, theirs = socket.socketpair()
+    with tempfile.TemporaryFile() as busy, theirs:
+        command = [sys.executable, "-c", program, str(busy.fileno())]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              pass_fds=[busy.fileno()], cwd=ROOT) as child:  # fmt: skip
+            assert child.stdin is not None
+            assert child.stdout is not None
+            worker = Worker(ours, busy)
+            worker.pid = child.pid
+            assert child.stdout.readline() == "within\n"
+            assert not worker.hold()
+            assert state_of(child.pid) != "T"
+            child.stdin.write("\n")
+            child.stdin.flush()
+            assert child.stdout.readline() == "without\n"
+            wait(worker.hold, 10)
+            wait(lambda: state_of(child.pid) == "T", 10)
+            worker.go_on()
+            wait(lambda: state_of(child.pid) != "T", 10)
+            wait(worker.hold, 10)
+            worker.kill()
+            assert child.wait(10) == -signal.SIGKILL
+
+
+def state_of(pid: int) -> str:
+    """As the system says it: T for one that is held."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
 
 
 def test_all_who_wait_have_their_turns(pool: Pool) -> None:
