@@ -15,6 +15,7 @@ app: $(VENV)/.app
 test: $(VENV)/.test browser check
 
 check:
+	$(BIN)/python -m tests.lock check $(VENV)/app.json $(VENV)/test.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -27,12 +28,12 @@ test-long: $(VENV)/.test browser deployment
 
 $(VENV)/.app: constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --no-compile -c constraints.txt -e .
+	$(PIP) install --quiet --no-compile --report $(VENV)/app.json -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.app
 	$(BIN)/python -m nettrim_core.warm & compiling=$$!; \
-	  $(PIP) install --quiet --no-compile -c constraints.txt -e ".[test]" && wait $$compiling
+	  $(PIP) install --quiet --no-compile --report $(VENV)/test.json -c constraints.txt -e ".[test]" && wait $$compiling
 	touch $@
 
 # The documentation, into site/: site/index.html opens from the disk.
