@@ -169,22 +169,56 @@ mount -o remount,size=64m "$1"
 """
 
 
-def full_disk() -> dict[str, Any] | None:
-    """A disk of 500 kB that fills up during the sweep and has room again later; None where no disk can be made."""
-    right = points(None)
+READ_ONLY = """
+mount -t tmpfs -o size=64m tmpfs "$1" || exit 77
+"$2" -c "$3" "$1" "$4" "$5" 0 >&2
+mount -o remount,ro "$1"
+touch "$1/x" 2>&1 && exit 1
+"$2" benchmarks/faults.py --points "$1"
+mount -o remount,rw "$1"
+"$2" benchmarks/faults.py --points "$1"
+"""
+
+
+def on_a_disk(script: str, request: dict[str, Any], total: int) -> subprocess.CompletedProcess[str] | None:
+    """What comes of a script that mounts a disk of its own; None where no disk can be made."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", scratch, sys.executable, CHILD]
+        command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", scratch, sys.executable, CHILD]
         child = subprocess.run(
-            [*command, json.dumps(REQUEST), str(TOTAL)], capture_output=True, text=True, cwd=ROOT, check=False
+            [*command, json.dumps(request), str(total)], capture_output=True, text=True, cwd=ROOT, check=False
         )
-    if child.returncode == 77 or "unshare" in child.stderr:
+    return None if child.returncode == 77 or "unshare" in child.stderr else child
+
+
+def bad(line: str, right: dict[tuple[str, float], dict[str, Any]]) -> int:
+    """How many of the points on a line of ``--points`` are wrong or missing."""
+    found = [(name, epsilon, point) for name, epsilon, point in json.loads(line)]
+    return sum(not agree(point, right[name, epsilon]) for name, epsilon, point in found) + len(right) - len(found)
+
+
+def full_disk() -> dict[str, Any] | None:
+    """A disk of 500 kB that fills up during the sweep and has room again later."""
+    child, right = on_a_disk(FULL, REQUEST, TOTAL), points(None)
+    if child is None:
         return None
     *said, last = child.stdout.splitlines()
-    found = [(name, epsilon, point) for name, epsilon, point in json.loads(last)]
-    wrong = sum(not agree(point, right[name, epsilon]) for name, epsilon, point in found) + len(right) - len(found)
     left = int(child.stderr.split()[-1])
     assert left < 50, f"the disk was not full: {left} kB were left"
-    return {"faults": 1, "runs": 1, "results": len(said), "lost": TOTAL - len(said), "wrong": wrong}
+    return {"faults": 1, "runs": 1, "results": len(said), "lost": TOTAL - len(said), "wrong": bad(last, right)}
+
+
+def read_only() -> dict[str, Any] | None:
+    """A disk that can only be read from the middle of a sweep on, and written again later."""
+    half = [{**curve, "epsilons": curve["epsilons"][::2]} for curve in CURVES]
+    request = {"task": "sweep", "sweeps": [{"plan": PLAN.to_dict(), "curves": half}]}
+    count = sum(len(curve["epsilons"]) for curve in half)
+    child, right = on_a_disk(READ_ONLY, request, count), points(None)
+    if child is None:
+        return None
+    before, (refused, *said) = child.stderr.splitlines(), child.stdout.splitlines()
+    assert "Read-only" in refused, child
+    wrong = sum(bad(line, right) for line in said)
+    return {"faults": 1, "runs": 2, "results": TOTAL, "lost": count - len(before), "wrong": wrong}
 
 
 def main() -> None:
@@ -198,6 +232,7 @@ def main() -> None:
         "every third result and the index damaged": damages(),
         "no file may grow beyond 6 kB": no_growth(),
         "a disk of 500 kB is full": full_disk(),
+        "a disk can only be read": read_only(),
     }
     print(f"{environment.sentence()}\n")
     print("| fault | faults | sweeps | results | lost | wrong |\n|---|--:|--:|--:|--:|--:|")

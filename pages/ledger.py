@@ -19,9 +19,14 @@ ENDS = {Status.DONE: State.DONE, Status.CANCELLED: State.STOPPED, Status.FAILED:
 
 @st.cache_resource(show_spinner=False)
 def runs() -> Runs | None:
-    """The runs of this server; None where the settings say that nothing is kept."""
+    """The runs of this server, without those that were deleted long ago; None where the settings say that nothing is
+    kept."""
     here = Store.configured()
-    return None if here is None else Runs(here)
+    if here is None:
+        return None
+    found = Runs(here)
+    found.purge()
+    return found
 
 
 def owner() -> str:

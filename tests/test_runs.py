@@ -124,6 +124,14 @@ def test_nothing_is_lost_to_kills_damage_or_a_full_disk() -> None:
         assert (row["lost"], row["wrong"]) == (0, 0)
 
 
+@pytest.mark.long
+def test_nothing_is_lost_where_a_disk_is_full_or_can_only_be_read() -> None:
+    for row in (faults.full_disk(), faults.read_only()):
+        assert row is not None, "no disk can be made here"
+        assert row["results"] == faults.TOTAL
+        assert (row["lost"], row["wrong"]) == (0, 0)
+
+
 def test_names_pins_and_deletions(runs: Runs) -> None:
     first, second = begun(runs, "one"), begun(runs, "two")
     for recording in (first, second):

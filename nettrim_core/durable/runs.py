@@ -151,26 +151,24 @@ class Runs:
             run, name, owner, time.time(), key, request, fingerprint, subject or {},
             environment.versions() | {"machine": environment.machine()},
         )  # fmt: skip
-        try:
-            lock = hold(self.folder / run / "lock")
-            if lock is None:
-                return None
-            if known is None:
-                self._write(asked)
-        except OSError as error:
-            self.store.trouble = f"Runs are not kept: {self.folder} cannot be written ({error.strerror or error})."
-            return None
-
-        return self._recording(run, lock, total, "begun" if known is None else "carried on")
+        lock = self._hold(run, asked if known is None else None)
+        return None if lock is None else self._recording(run, lock, total, "begun" if known is None else "carried on")
 
     def again(self, run: Run) -> Recording | None:
         """As :meth:`begin`, for a run that is there."""
+        lock = self._hold(run.id)
+        return None if lock is None else self._recording(run.id, lock, run.total, "carried on")
+
+    def _hold(self, run: str, asked: Asked | None = None) -> IO[str] | None:
+        """A run's lock, and what is asked written down; None as :meth:`begin` says."""
         try:
-            lock = hold(self.folder / run.id / "lock")
+            lock = hold(self.folder / run / "lock")
+            if lock is not None and asked is not None:
+                self._write(asked)
+            return lock
         except OSError as error:
             self.store.trouble = f"Runs are not kept: {self.folder} cannot be written ({error.strerror or error})."
             return None
-        return None if lock is None else self._recording(run.id, lock, run.total, "carried on")
 
     def _recording(self, run: str, lock: IO[str], total: int, says: str) -> Recording:
         def note(index: Index) -> int:
