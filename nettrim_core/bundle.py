@@ -135,7 +135,7 @@ def write_folder(folder: Path, model: nn.Module, header: Mapping[str, Any], card
 
 def sample_names() -> list[str]:
     """Names of the bundles that come with the project."""
-    return list(sample_titles())
+    return list(_titles())
 
 
 def sample_titles() -> dict[str, str]:

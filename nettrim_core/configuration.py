@@ -25,7 +25,7 @@ from nettrim_core.problem import Settings, setting
 APP = "nettrim"
 FILE = "nettrim.toml"
 VARIABLE = "NETTRIM_SETTINGS"
-CORES_EACH = 2  # of a job: see "One worker or two" in docs/howto/visitors.md
+CORES_EACH = 2  # of a job: see "One worker or two" in docs/visitors.md
 
 
 class Section(Settings):

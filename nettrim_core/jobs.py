@@ -168,6 +168,8 @@ class Pool:
                     self._at[worker].since = time.monotonic()
             for answer in worker.answers():
                 self._heard(worker, answer)
+        except ConnectionResetError:  # it ended before it read what it was asked
+            pass
         except (OSError, ValueError) as error:  # a line cut off
             why = f"the worker process cannot be understood or reached: {error}"
         finally:

@@ -123,7 +123,7 @@ def test_a_call_that_streamlit_takes_back_leaves_the_knob_as_it_was(page: Page) 
             const said = [point ? [`${100 * point.x} % zeros`, `${100 * point.y} % right`] : ["not solved yet"]]
             const series = [{name: "Mine", style: 0, curve: [point], places: [point], said}]
             const data = {stops: ["0.1"], symbol: "", label: "", series, index: 0, dense: null, x: axis, y: axis}
-            return knob({data: {...data, alt: "", plotly: ""}, parentElement, setTriggerValue: () => {}})
+            return knob({data: [{...data, alt: "", plotly: ""}], parentElement, setTriggerValue: () => {}})
           }
           const point = (x, y, quality) => ({x, y, low: null, high: null, quality, hover: ""})
           call(point(0.5, 0.75, "certified"))

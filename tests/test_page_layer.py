@@ -29,6 +29,7 @@ from pages import snippets_layer as snippets
 from pages import store, words_layer, words_neuron, work
 from pages.lens import View
 from pages.state import Choice
+from pages.watch import IDLE
 from tests.browsing import opened as browsed
 from tests.conftest import unfolded
 from tests.test_snippets import printed
@@ -42,7 +43,7 @@ class Here:
     """A pool that answers at once, in this process. spoil: changes an answer of a task on its way; hold: tasks whose
     jobs give so many answers and then stay under way."""
 
-    active = 0
+    condition = staticmethod(lambda: IDLE)
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []

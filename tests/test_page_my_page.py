@@ -26,6 +26,7 @@ from pages.curves import curve_key
 from pages.notebook import Cell
 from pages.own import MOST, Own
 from pages.state import Choice
+from pages.watch import IDLE
 from tests.browsing import ROOT, charted, opened, settled
 from tests.conftest import unfolded
 from tests.test_foreign import FENCES, PICTURES, diagram
@@ -152,7 +153,7 @@ def test_a_result_says_what_the_report_says_and_draws_it(app: AppTest) -> None:
 class Hand:
     """A pool whose jobs are carried out by hand."""
 
-    active = 0
+    condition = staticmethod(lambda: IDLE)
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
@@ -52,6 +53,11 @@ def shown(app: AppTest, page: str = "explore", **query: str) -> AppTest:
     for name, value in (STATE | query).items():
         app.query_params[name] = value
     app.switch_page(f"pages/{page}.py").run()
+    deadline = time.monotonic() + 60
+    while any("not solved here yet" in element.value for element in app.markdown):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        app.run()
     assert not app.exception
     return app
 
