@@ -16,7 +16,7 @@ from packaging.version import Version
 from tests import lock
 
 OURS = {"nettrim-studio"}
-TOOLS = {"pip", "setuptools", "wheel"}  # of the environment itself
+TOOLS = {"pip", "wheel"}  # of the environment itself
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
