@@ -126,6 +126,7 @@ def test_cancel_is_prompt_keeps_what_came_and_the_next_job_runs(pool: Pool) -> N
     epsilons = [0.5, 0.1, 0.05, 0.02, 0.01]
     job = pool.submit(sweep_job(answers, slow, [{"method": "nettrim", "settings": {}, "epsilons": epsilons}]))
     wait(lambda: job.status is Status.RUNNING)
+    wait(lambda: bool(pool.condition().pids))
     time.sleep(2)  # in the middle of a solve
     (worker,) = pool.condition().pids
     assert alive(worker)

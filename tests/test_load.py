@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -23,11 +25,18 @@ from tests.test_jobs import wait
 
 pytestmark = pytest.mark.alone
 LONG = "model=lenet_300_100&methods=nettrim&n=4000&seed={}"  # minutes
+T = TypeVar("T")
+
+
+def in_a_loop(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: a browser test of the same process may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def test_six_visitors_and_two_sweeps(capsys: pytest.CaptureFixture[str]) -> None:
     asked = load.Load(visitors=6, sweeps=2, seconds=25, compare=1, samples=60)
-    found, other = asyncio.run(load.measured(asked))
+    found, other = in_a_loop(load.measured(asked))
     load.table(found, other, asked)
     said = capsys.readouterr().out
     assert found.troubles == [], said
@@ -40,7 +49,7 @@ def test_six_visitors_and_two_sweeps(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_difference_is_found(server: str) -> None:
     """Of what was seen at a stop of the knob, and of a sweep."""
     found = load.Found(seen={("model=spirals", 3): {"another digest"}}, swept={load.SWEEP.format(n=20, seed=1): []})
-    assert len(asyncio.run(load.alone(server, found, 1))) == 2
+    assert len(in_a_loop(load.alone(server, found, 1))) == 2
 
 
 def test_a_release_is_what_a_browser_sends(page: Page, server: str) -> None:
@@ -70,7 +79,7 @@ def test_a_release_is_what_a_browser_sends(page: Page, server: str) -> None:
             assert visitor.at == stop
             return message.rerun_script
 
-    ours = asyncio.run(visit())
+    ours = in_a_loop(visit())
     (own,) = ours.widget_states.widgets
     assert own == event
     assert own.id == EVENTS.format(own.id.removeprefix(EVENTS.split("{}")[0]).removesuffix("__events"))
@@ -100,7 +109,7 @@ def test_who_leaves_frees_the_workers(server: str) -> None:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.5)
 
-    asyncio.run(visit())
+    in_a_loop(visit())
     wait(lambda: not workers(), 10)
 
 

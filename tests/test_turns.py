@@ -189,7 +189,7 @@ def test_the_place_in_line_is_told(pool: Pool) -> None:
 
 def test_where_there_is_no_room_a_short_job_is_done_and_a_long_one_begins_anew() -> None:
     with working(Work(workers=1, begun=1)) as pool:
-        first, second = long("a", 1), owned("b", Plan("lenet_300_100", ("fc2", "fc3"), samples=1000, seed=3), [
+        first, second = long("a", 1), owned("b", Plan("lenet_300_100", ("fc1", "fc2"), samples=1000, seed=3), [
             {"method": "nettrim", "settings": {}, "epsilons": [0.3, 0.1, 0.03]}
         ])  # fmt: skip
         with under_way(pool, first, second):
