@@ -119,7 +119,7 @@ class Visitor:
         run.is_auto_rerun = auto
         if trigger is not None:
             component, stop = trigger
-            value = json.dumps([{"event": "at", "value": stop}])
+            value = json.dumps([{"event": "at", "value": stop}], separators=(",", ":"))
             run.widget_states.widgets.add(id=EVENTS.format(component), json_trigger_value=value)
         assert self._socket is not None
         await self._socket.send(message.SerializeToString())
