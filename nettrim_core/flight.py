@@ -119,7 +119,8 @@ class Flight:
         return [job if job.owner is None else job.owner for job in list(self.jobs)]
 
     def join(self, job: Job) -> bool:
-        """Let this job have all that has come and will come; False where it ended meanwhile."""
+        """Let this job have all that has come and will come, its request being the one that is carried out from now on;
+        False where it ended meanwhile."""
         with self._lock:
             if self.ended:
                 return False

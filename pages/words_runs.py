@@ -10,8 +10,8 @@ from nettrim_core.report import Report
 from pages.axes import file_size, percent
 
 INTRO = (
-    "Everything that was solved on this server, kept as it finished. What broke off goes on from its last result; what "
-    "was solved once is not solved again, here or on any page."
+    "Curves, budgets and retrainings of the networks that come along, kept as they finished. What broke off goes on "
+    "from its last result; what was solved once is not solved again, here or on any page."
 )
 OFF = (
     "Nothing is kept: whoever runs this server has switched it off. In the settings file it is `on` under `[storage]`."
