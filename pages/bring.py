@@ -28,7 +28,7 @@ state = st.session_state
 
 def main() -> None:
     if state.pop("bring_taken", False):
-        st.switch_page(st.Page(HERE / "explore.py", default=True))
+        work.go(st.Page(HERE / "explore.py", default=True))
     frame.top("Bring your own", said.INTRO, controlled=False)
     room = brought.room()
     read_form()

@@ -199,7 +199,7 @@ def enter(door: Door) -> None:
     """Go to a page of the studio in a state; Learn is at the same card when one comes back."""
     now = session.current_choice()
     session.choose(dataclasses.replace(door.choice, card=now.card, hide=now.hide))
-    st.switch_page(HERE / f"{door.page}.py")
+    work.go(HERE / f"{door.page}.py")
 
 
 main()

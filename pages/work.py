@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from nettrim_core.durable import Recording, Run
 from nettrim_core.jobs import Job, Pool, Status
@@ -147,6 +148,14 @@ def live(show: Callable[[], None]) -> None:
 
     pace = max(POLL, pool().condition().jobs / LOOKS) if session["polling"] else None
     st.fragment(look, run_every=pace)()
+
+
+def go(page: Any) -> None:
+    """Switch to another page. A look of this one that is on its way then has nothing left to look at: it would be
+    carried out after the switch, as of this page, and the browser would clear away the other."""
+    if (context := get_script_run_ctx()) is not None:
+        context.fragment_storage.clear()
+    st.switch_page(page)
 
 
 def key_of(request: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 from safetensors.torch import load_file
 
 from nettrim_core import load_bundle
@@ -165,6 +165,43 @@ def test_recompute_live_cancel_and_move_the_knob_meanwhile(page: Page) -> None:
     expect(cancel).to_be_visible(timeout=10_000)
     cancel.click()
     expect(resume).to_be_visible(timeout=10_000)
+
+
+def test_a_look_that_is_late_does_not_clear_the_page_that_one_went_to(page: Page) -> None:
+    """As on a slow line: the page that is left goes on looking at running work until it hears of the other."""
+    sent: list[str | bytes] = []
+    look: list[str | bytes] = []
+
+    def between(browser: WebSocketRoute) -> None:
+        server = browser.connect_to_server()
+
+        def up(message: str | bytes) -> None:
+            sent.append(message)
+            server.send(message)
+
+        def down(message: str | bytes) -> None:
+            for late in look:
+                server.send(late)
+            browser.send(message)
+
+        browser.on_message(up)
+        server.on_message(down)
+
+    page.route_web_socket(re.compile("/_stcore/stream"), between)
+    page.goto("/?model=lenet_300_100&n=910")
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=60_000)
+    page.get_by_role("link", name="Learn").click()  # which looks again as long as there is work under way
+    page.get_by_role("button", name="Reveal").click()
+    door = page.get_by_role("button", name="Open the studio in exactly this state")
+    expect(door).to_be_visible(timeout=60_000)
+    page.wait_for_timeout(2_000)
+    look.append(sent[-1])
+    door.click()
+    expect(page.get_by_role("heading", name="How much can we trim?")).to_be_visible(timeout=60_000)
+    look.clear()
+    page.wait_for_timeout(2_000)
+    expect(page.get_by_role("heading", name="How much can we trim?")).to_be_visible()
+    expect(page.locator(".st-key-sentence")).to_contain_text("Net-Trim sets", timeout=60_000)
 
 
 def test_a_bad_link_falls_back_with_a_word(page: Page) -> None:
