@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from nettrim_core.threads import each
+from nettrim_core.executor import current
 
 CHUNK = 64  # removals between two down-dates of a neuron's own inverse
 
@@ -22,15 +22,20 @@ def greedy_trace(inverse: Tensor, W: Tensor, limits: tuple[Tensor, Tensor] | Non
     This is a pivoted Cholesky factorisation of H^-1 per column. Within a chunk it is left-looking (the inverse is
     read, never written); after a chunk the survivors' inverse is formed, smaller each time. On the CPU, wherever W is.
     """
-    n, M = W.shape
+    n = len(W)
     run, leaving = limits or (torch.zeros(n, dtype=torch.int64), torch.tensor([n]))
     given = [np.ascontiguousarray(t.cpu().numpy()) for t in (inverse, W.T, run, leaving)]
     matrix, columns, runs, room = given
-    order, losses = np.empty((M, int(leaving.sum())), np.int64), np.empty((M, int(leaving.sum())))
-    whole = each(lambda m: _trace(matrix, columns[m], runs, room, CHUNK, order[m], losses[m]), range(M))
-    if not all(whole):
+    found = current().each(_traced, columns, *map(current().share, (matrix, runs, room)))
+    order, losses = (torch.from_numpy(np.stack(rows)).T.to(W.device) for rows in zip(*found, strict=True))
+    return order, losses
+
+
+def _traced(w: np.ndarray, matrix: np.ndarray, runs: np.ndarray, room: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order, losses = np.empty(int(room.sum()), np.int64), np.empty(int(room.sum()))
+    if not _trace(matrix, w, runs, room, CHUNK, order, losses):
         raise ValueError("rounding has used up the inverse of XX'/P + damping I in the trace; use a larger damping")
-    return torch.from_numpy(order).T.to(W.device), torch.from_numpy(losses).T.to(W.device)
+    return order, losses
 
 
 @njit(cache=True, nogil=True)

@@ -11,18 +11,21 @@ down to that of the smallest radius asked for, one neuron at a time (its N x N a
 radius above then costs a root and, per neuron, one linear system in its basic indices. With L = (Z - Y) / lambda on
 omega and mu / lambda off it, the certificate is that of any other engine; neurons that spoil it are reworked one by
 one.
+
+What is done to a neuron by itself are tasks (:mod:`nettrim_core.neurons`); the search for lambda, and the certificate,
+are not.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import root_scalar
 from torch import Tensor
 
@@ -30,10 +33,11 @@ from nettrim_core import active_set
 from nettrim_core.active_set import Float, Trace
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
+from nettrim_core.executor import current
 from nettrim_core.inputs import Inputs, correlate, groups_in, response, rows_of
+from nettrim_core.neurons import Group, Leg, Neurons, Place, alive_rows, followed, reworked, solved
 from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet
-from nettrim_core.threads import each
 
 NEAR_ENOUGH = 0.1  # of the tolerance: where correcting the radius ends
 FIRST = 0.15  # of ||Y||: start no lower than at this radius
@@ -43,14 +47,11 @@ HIGHEST, LOWEST = 1e4, 1e-9  # times the first lambda: where a radius above, or 
 LEAST_STEP = 0.8  # lambda falls at least by this factor when neurons are taken up again
 SAMPLE = 24  # neurons followed first, to see how far down the others must go
 ENOUGH = 0.6  # of the squared radius: how far down to follow, as a sample only guesses where it is
-MOST_ENTRIES = 10**7  # of a trace
 ROOT_TOL, LEAST = 1e-14, float(np.finfo(float).tiny)
 CORRECTIONS = 80
 FIRST_STRIDE = 1e-3  # of lambda, doubled each time, where traces do not say how far to go
 NOTHING = 1e-7  # of the lambda at which the first weight appears: as good as none
 REWORK = 0.1  # of the tolerance: a neuron further from optimal than this is reworked where the layer fails
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,30 +67,6 @@ class Stretch:
         return math.fsum(active_set.r2_at(t, lam) for m, t in enumerate(self.traces) if m not in without)
 
 
-class _Group:
-    """The inputs that some neurons share, scaled as :mod:`nettrim_core.active_set` wants them; X (N, P).
-
-    rows: the inputs that are not always zero. The others' weights stay zero.
-    """
-
-    def __init__(self, X: Float) -> None:
-        norms = np.linalg.norm(X, axis=1)
-        self.rows = np.flatnonzero(norms)
-        unit = 1 / norms[self.rows]
-        scaled = np.ascontiguousarray(X[self.rows] * unit[:, None])
-        turned = np.ascontiguousarray(scaled.T)
-        stretch = (X.shape[1] / max(len(self.rows), 1)) ** 0.5
-        self.layer = active_set.Layer(scaled, turned, scaled @ turned, stretch, unit)
-
-    def scaled(self, u: Float, mu: Float) -> tuple[Float, Float]:
-        """Weights (N,) and multipliers of a neuron, as its path has them."""
-        return u[self.rows] / self.layer.w, mu / self.layer.stretch
-
-    def unscaled(self, u: Float, mu: Float) -> tuple[Float, Float]:
-        """The weights of ``rows`` and the multipliers, from those of a path."""
-        return u * self.layer.w, mu * self.layer.stretch
-
-
 class Homotopy:
     """The path of one layer, followed as far down as it is asked for.
 
@@ -102,10 +79,9 @@ class Homotopy:
 
     def __init__(self, X: Tensor, W: Tensor, radii: Sequence[float] = (), ahead: float = math.inf) -> None:
         self.X, self.W, self.radii, self.ahead = X, W, radii, ahead
-        groups = [_Group(rows.numpy()) for rows in X.reshape(-1, *X.shape[-2:])]
-        self.groups = [group for group in groups for _ in range(W.shape[1] // len(groups))]
+        groups = X.reshape(-1, *X.shape[-2:]).numpy()
+        self.rows = [rows for rows, _ in map(alive_rows, groups) for _ in range(W.shape[1] // len(groups))]
         self.known: list[Stretch] = []
-        self._stop = np.zeros(1, np.bool_)
 
     def solve(self, target: ResponseSet, tol: float) -> Solution:
         """The sparsest U (in l1) whose response is in ``target``, with its certificate."""
@@ -184,6 +160,8 @@ class Homotopy:
         self.responses = np.where(self.omega, self.center, 0.0)
         self.energy = float(np.square(self.responses).sum())
         self.busy = [m for m in range(len(self.center)) if self.omega[m].any() or (self.center[m] < 0).any()]
+        given = (self.X.numpy(), self.omega, self.responses, self.center)
+        self.neurons = current().made(Neurons, *map(current().share, given))
         asked = max(target.radius, *self.radii, 0.0) / self.size
         radius = asked if (self.center[~self.omega] < 0).any() else max(asked, FIRST * self.energy**0.5)
         scaled = dataclasses.replace(target, center=target.center / self.size, radius=radius)
@@ -215,7 +193,8 @@ class Homotopy:
         r2 = np.square(residual).sum(1)
         share = ENOUGH * radius**2 / max(r2.sum(), 1e-300)
         sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
-        paths = self._each(lambda m: self._trace(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]), sample)
+        legs = [self._leg(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]) for m in sample]
+        paths = current().each(followed, legs, self.neurons)
         low = max(max(t.lam[-1] for t in paths), LOWEST * self.top)
         goal = share * r2[sample].sum()
         over = lambda lam: math.fsum(active_set.r2_at(t, lam) for t in paths) - goal  # noqa: E731
@@ -241,15 +220,13 @@ class Homotopy:
     def _at(self, lam: float) -> tuple[Float, Float]:
         """U (N, M) and the multipliers MU (M, P) of the constraints at a known lambda, by the neurons' bases."""
         U, MU = np.zeros(self.W.shape), np.zeros(self.center.shape)
-        stretch = self._stretch(lam)
-
-        def fill(m: int) -> None:
-            group, off = self.groups[m], ~self.omega[m]
-            basis = active_set.basis_at(stretch.traces[m], lam, len(group.rows) + int(off.sum()))
-            u, mu = active_set.values_of(basis, group.layer, self.omega[m], self.responses[m], self.center[m], lam)
-            U[group.rows, m], MU[m, off] = group.unscaled(u, mu)
-
-        self._each(fill, self.busy)
+        traces = self._stretch(lam).traces
+        sizes = [len(self.rows[m]) + int((~self.omega[m]).sum()) for m in self.busy]
+        places = [
+            Place(m, active_set.basis_at(traces[m], lam, size), lam) for m, size in zip(self.busy, sizes, strict=True)
+        ]
+        for m, values in zip(self.busy, current().each(solved, places, self.neurons), strict=True):
+            U[self.rows[m], m], MU[m, ~self.omega[m]] = values
         return U, MU
 
     def _offenders(self, found: Certificate, tol: float, known: list[int]) -> list[int]:
@@ -259,44 +236,23 @@ class Homotopy:
 
     def _rework(self, neurons: list[int], lam: float, U: Float, MU: Float) -> None:
         """Solve for these neurons again, more carefully, in place."""
-
-        def again(m: int) -> None:
-            group, off = self.groups[m], ~self.omega[m]
-            u, mu, found = active_set.rework(self._neuron(m), *group.scaled(U[:, m], MU[m, off]), lam)
-            if found:
-                U[group.rows, m], MU[m, off] = group.unscaled(u, mu)
-
-        self._each(again, neurons)
+        legs = [self._leg(m, lam, lam, U, MU) for m in neurons]
+        for m, values in zip(neurons, current().each(reworked, legs, self.neurons), strict=True):
+            if values is not None:
+                U[self.rows[m], m], MU[m, ~self.omega[m]] = values
 
     def _follow(self, high: float, low: float, U: Float, MU: Float, done: dict[int, Trace] | None = None) -> None:
         """Follow all neurons between two lambdas, from a guess at the upper one; some may be ``done``."""
         left = [m for m in self.busy if not done or m not in done]
-        found = dict(zip(left, self._each(lambda m: self._trace(m, high, low, U, MU), left), strict=True))
+        legs = [self._leg(m, high, low, U, MU) for m in left]
+        found = dict(zip(left, current().each(followed, legs, self.neurons), strict=True))
         nothing = active_set.room(1)
         traces = [found.get(m) or (done or {}).get(m) or nothing for m in range(len(self.center))]
         self.known.append(Stretch(high, low, traces))
         self.known.sort(key=lambda s: -s.low)
 
-    def _trace(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Trace:
-        """Neuron m from lambda = high down. A path that is lost ends early; what is asked below is reworked."""
-        neuron = self._neuron(m)
-        u, mu = self.groups[m].scaled(U[:, m], MU[m, ~self.omega[m]])
-        entries = 4 * sum(neuron.XC.shape) + 4096
-        while True:
-            room = active_set.room(entries)
-            status, used = active_set.trace(neuron, u, mu, high, low, enough, room, self._stop)
-            if status == active_set.STOPPED:
-                raise KeyboardInterrupt
-            if status != active_set.FULL or entries > MOST_ENTRIES:
-                return active_set.shortened(room, used)
-            entries *= 4
-
-    def _neuron(self, m: int) -> active_set.Neuron:
-        return active_set.neuron_of(self.groups[m].layer, self.omega[m], self.responses[m], self.center[m])
-
-    def _each(self, task: Callable[[int], T], neurons: Iterable[int]) -> list[T]:
-        self._stop[0] = False
-        return each(task, neurons, self._stop)
+    def _leg(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Leg:
+        return Leg(m, U[:, m], MU[m, ~self.omega[m]], high, low, enough)
 
 
 def refit_inside(X: Inputs, target: ResponseSet, U: Tensor) -> Tensor:
@@ -310,28 +266,30 @@ def refit_inside(X: Inputs, target: ResponseSet, U: Tensor) -> Tensor:
     size = float(target.center.square().mean()) ** 0.5 or 1.0
     center, omega = target.center.cpu().numpy() / size, target.omega.cpu().numpy()
     given = U.double().cpu().numpy() / size
-    per = U.shape[1] // groups_in(X)
-
-    def again(m: int) -> Float:
-        u, support = given[:, m].copy(), np.flatnonzero(given[:, m])
-        if len(support) == 0 or not omega[m].any():
-            return u
-        rows = rows_of(X, m // per, support)
-        group, y = _Group(rows), np.where(omega[m], center[m], 0.0)
-        neuron = active_set.neuron_of(group.layer, omega[m], y, center[m])
-        lam = NOTHING * float(np.abs(neuron.b / neuron.w).max())
-        guess = group.scaled(u[support], np.zeros(int((~omega[m]).sum())))
-        found, mu, ok = active_set.rework(neuron, *guess, lam)
-        if ok:
-            fitted = np.zeros(len(support))
-            fitted[group.rows] = group.unscaled(found, mu)[0]
-            off = [np.linalg.norm((w @ rows - center[m])[omega[m]]) for w in (fitted, u[support])]
-            if off[0] <= off[1]:
-                u[support] = fitted
-        return u
-
-    columns = each(again, range(U.shape[1]))
+    columns = current().each(
+        _refitted, [(m, given[:, m]) for m in range(U.shape[1])], *map(current().share, (X, omega, center))
+    )
     return torch.from_numpy(np.stack(columns, 1) * size).to(U)
+
+
+def _refitted(place: tuple[int, Float], X: Inputs, omega: NDArray[np.bool_], center: Float) -> Float:
+    m, u = place[0], place[1].copy()
+    support = np.flatnonzero(u)
+    if len(support) == 0 or not omega[m].any():
+        return u
+    rows = rows_of(X, m * groups_in(X) // len(center), support)
+    group, y = Group(rows), np.where(omega[m], center[m], 0.0)
+    neuron = active_set.neuron_of(group.layer, omega[m], y, center[m])
+    lam = NOTHING * float(np.abs(neuron.b / neuron.w).max())
+    guess = group.scaled(u[support], np.zeros(int((~omega[m]).sum())))
+    found, mu, ok = active_set.rework(neuron, *guess, lam)
+    if ok:
+        fitted = np.zeros(len(support))
+        fitted[group.rows] = group.unscaled(found, mu)[0]
+        off = [np.linalg.norm((w @ rows - center[m])[omega[m]]) for w in (fitted, u[support])]
+        if off[0] <= off[1]:
+            u[support] = fitted
+    return u
 
 
 def _root(increasing: Callable[[float], float], low: float, high: float) -> float:

@@ -11,9 +11,9 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from nettrim_core.executor import current
 from nettrim_core.inputs import Inputs, gram
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, measured, setting
-from nettrim_core.threads import each
 
 
 def damping_setting() -> Any:
@@ -121,10 +121,15 @@ def solve_on_support(G: Tensor, support: Tensor, b: Tensor, damping: float) -> T
     """
     matrix, inside, right = (np.ascontiguousarray(t.cpu().numpy()) for t in (G, support.T, b.T))
     try:
-        columns = each(lambda m: _solve_column(matrix, np.flatnonzero(inside[m]), right[m]), range(len(right)))
+        columns = current().each(_solved, list(zip(inside, right, strict=True)), current().share(matrix))
     except np.linalg.LinAlgError:
         raise _indefinite(G, damping) from None
     return torch.from_numpy(np.array(columns).reshape(right.shape)).T.to(b.device)
+
+
+def _solved(column: tuple[np.ndarray, np.ndarray], matrix: np.ndarray) -> np.ndarray:
+    inside, right = column
+    return _solve_column(matrix, np.flatnonzero(inside), right)
 
 
 @njit(cache=True, nogil=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,20 +16,35 @@ from threadpoolctl import ThreadpoolController
 
 T = TypeVar("T")
 S = TypeVar("S")
+_here = threading.local()
 
 
-def each(task: Callable[[S], T], items: Iterable[S], stop: NDArray[np.bool_] | None = None) -> list[T]:
+def each(task: Callable[[S], T], items: Iterable[S]) -> list[T]:
     """The task for every item, in order, BLAS at one thread meanwhile.
 
-    stop: (1,); set when this ends, so that after an error or an interrupt tasks that look at it end as well.
+    After an error or an interrupt the tasks that look at :func:`stop` end as well.
     """
-    with _blas().limit(limits=1), ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    over = np.zeros(1, np.bool_)
+    with alone(), ThreadPoolExecutor(torch.get_num_threads(), initializer=_begin, initargs=(over,)) as threads:
         try:
             return list(threads.map(task, items))
         finally:
-            if stop is not None:
-                stop[0] = True
+            over[0] = True
             threads.shutdown(cancel_futures=True)
+
+
+def stop() -> NDArray[np.bool_]:
+    """(1,): set when a task that runs here is no longer wanted."""
+    return getattr(_here, "over", np.zeros(1, np.bool_))
+
+
+def alone() -> AbstractContextManager[Any]:
+    """Meanwhile, BLAS is at one thread."""
+    return _blas().limit(limits=1)
+
+
+def _begin(over: NDArray[np.bool_]) -> None:
+    _here.over = over
 
 
 @cache

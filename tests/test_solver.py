@@ -20,6 +20,7 @@ from nettrim_core.certificate import certify
 from nettrim_core.homotopy import Homotopy
 from nettrim_core.methods import METHODS
 from nettrim_core.methods.nettrim import condensed
+from nettrim_core.neurons import Neurons
 from nettrim_core.problem import halving
 from nettrim_core.reference import reference
 from nettrim_core.response import response_set
@@ -272,15 +273,15 @@ def test_neurons_whose_path_is_wrong_are_reworked() -> None:
 def test_an_interrupt_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = layer("rectified", 60, 20, 300, 0)
     engine = Homotopy(problem.X, problem.W, [response_set(problem, 0.01).radius])
-    neuron, calls = engine._neuron, []
+    neuron, calls = Neurons.neuron, []
 
-    def interrupted(m: int):
+    def interrupted(neurons: Neurons, m: int):
         calls.append(m)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return neuron(m)
+        return neuron(neurons, m)
 
-    monkeypatch.setattr(engine, "_neuron", interrupted)
+    monkeypatch.setattr(Neurons, "neuron", interrupted)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         engine.solve(response_set(problem, 0.01), 1e-3)

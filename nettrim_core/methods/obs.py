@@ -8,19 +8,20 @@ w -= (w_q / [H^-1]_qq) H^-1 e_q (eq. 4).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 
+from nettrim_core.executor import current
 from nettrim_core.greedy import greedy_trace
 from nettrim_core.merge import Merge
 from nettrim_core.pattern import FREE, ordered, pattern_setting, runs
 from nettrim_core.problem import LayerProblem, setting, tolerance
 from nettrim_core.ranking import Adjust, Levels, RankedMethod, Ranking, by_group
 from nettrim_core.refit import LeastSquares, damping_setting
-from nettrim_core.threads import each
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,9 @@ class _Classic:
             removed = np.ascontiguousarray(~keep[self.alive].T.cpu().numpy())
             multipliers = first * removed
             if self.sweeps > 1:
-                each(
-                    lambda m: _sweep(inverse, W[m], order[m], removed[m], multipliers[m], self.sweeps - 1),
-                    range(len(W)),
-                )
+                rows = list(zip(W, order, removed, multipliers, strict=True))
+                shared = current().share(inverse)
+                multipliers = np.stack(current().each(partial(_swept, times=self.sweeps - 1), rows, shared))
             U = self.W.clone()
             U[self.alive] -= self.inverse @ torch.from_numpy(multipliers).T.to(U.device)
             return torch.where(keep, U, torch.zeros_like(U))
@@ -125,6 +125,13 @@ def _substitute(inverse, W, order):
             row = inverse[q]
             for i in range(n):
                 left[i] -= factor * row[i]
+    return multipliers
+
+
+def _swept(row: tuple[np.ndarray, ...], inverse: np.ndarray, times: int) -> np.ndarray:
+    w, order, removed, multipliers = row
+    multipliers = multipliers.copy()
+    _sweep(inverse, w, order, removed, multipliers, times)
     return multipliers
 
 
