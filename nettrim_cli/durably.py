@@ -46,10 +46,11 @@ def begun(
 
 @contextmanager
 def answering(
-    request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle]
-) -> Iterator[Answers]:
+    request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle],
+    scheduler: str,
+) -> Iterator[Answers]:  # fmt: skip
     """The answers to a request, one by one."""
-    with closing(carried_out(request, store, recording, bundles)) as answers:
+    with closing(carried_out(request, store, recording, bundles, scheduler)) as answers:
         yield answers
     tell_trouble(store)
 
@@ -174,14 +175,14 @@ def carried_on(word: str) -> tuple[Run, Store, Recording, dict[str, Bundle]]:
     return run, store, recording, bundles
 
 
-def resume(word: str, as_json: bool) -> None:
+def resume(word: str, scheduler: str, as_json: bool) -> None:
     """Carry a run on, and tell what came out."""
     run, store, recording, bundles = carried_on(word)
     ended, told = True, []
     try:
         with (
             show.progress() as hear,
-            answering(run.asked.request, store, recording, bundles) as answers,
+            answering(run.asked.request, store, recording, bundles, scheduler) as answers,
         ):
             for number, answer in enumerate(answers, 1):
                 told = [*told, answer] if "report" in answer or "point" in answer else told

@@ -51,6 +51,9 @@ Scale = Annotated[
     list[str], typer.Option(metavar="LAYER=FACTOR", help="A factor on epsilon for one layer. May be repeated.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads to compute with; all cores, if not given.")]
+Scheduler = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:port, whose workers solve sweeps.")
+]
 Out = Annotated[Path | None, typer.Option(help="A folder to export to.")]
 Formats = Annotated[str, typer.Option(help='Files to export, with commas between, or "all".')]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
@@ -83,7 +86,7 @@ def sweep(
     cascade: CascadeFlag = False, scale: Scale = [], samples: Samples = None, seed: Seed = 0,  # noqa: B006
     patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None,
     csv: Annotated[Path | None, typer.Option(help="A file for the curves, a line for each point.")] = None,
-    as_json: Json = False,
+    scheduler: Scheduler = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Curves: methods over epsilons, judged on the validation rows, as the studio shows them."""
     from nettrim_cli import pruning
@@ -91,7 +94,7 @@ def sweep(
     subject = pruning.Subject(
         model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads
     )
-    pruning.sweep(subject, methods, epsilons, csv, as_json)
+    pruning.sweep(subject, methods, epsilons, csv, scheduler, as_json)
 
 
 @cli.command()
@@ -189,12 +192,12 @@ def runs(
 @cli.command()
 def resume(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or its name: nettrim runs lists them.")],
-    as_json: Json = False,
-) -> None:
+    scheduler: Scheduler = "", as_json: Json = False,
+) -> None:  # fmt: skip
     """Carry on with a run that broke off, from the last result that was finished."""
     from nettrim_cli import durably
 
-    durably.resume(run, as_json)
+    durably.resume(run, scheduler, as_json)
 
 
 @cli.command()

@@ -130,7 +130,9 @@ def formats_of(formats: str) -> list[str]:
     return wanted
 
 
-def sweep(subject: Subject, methods: str, epsilons: str, csv: Path | None, as_json: bool) -> None:
+def sweep(
+    subject: Subject, methods: str, epsilons: str, csv: Path | None, scheduler: str, as_json: bool
+) -> None:  # fmt: skip
     chosen = names(methods)
     plan, grid = subject.plan, numbers("--epsilons", epsilons) or list(EPSILONS)
     if not chosen:
@@ -145,7 +147,7 @@ def sweep(subject: Subject, methods: str, epsilons: str, csv: Path | None, as_js
     try:
         with (
             show.progress() as hear,
-            durably.answering(request, store, recording, {plan.bundle: subject.bundle}) as answers,
+            durably.answering(request, store, recording, {plan.bundle: subject.bundle}, scheduler) as answers,
         ):
             for answer in answers:
                 point = Point.from_dict(answer["point"])

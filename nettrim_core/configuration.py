@@ -32,6 +32,7 @@ class Section(Settings):
     """Base of the file's tables: frozen dataclasses of settings, called ``table`` there."""
 
     table: ClassVar[str]
+    only: ClassVar[str] = ""  # a setting whose variable is called like the table alone
 
     @classmethod
     def configured(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -123,12 +124,22 @@ class Monitoring(Section):
     metrics: bool = setting(False, help="tell at /metrics how many visit, how many jobs there are, and what they take")
 
 
-SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Work, Public, Monitoring)
+@dataclass(frozen=True)
+class Scheduler(Section):
+    """Where sweeps are solved. address: of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do it; "" is
+    here. It is the table's only setting, and its variable is NETTRIM_SCHEDULER."""
+
+    table: ClassVar[str] = "scheduler"
+    only: ClassVar[str] = "address"
+    address: str = ""
+
+
+SECTIONS: tuple[type[Section], ...] = (Uploads, Storage, Work, Public, Monitoring, Scheduler)
 
 
 def variable(section: type[Section], name: str) -> str:
     """The variable of the environment for a setting."""
-    return f"{APP}_{section.table}_{name}".upper()
+    return (f"{APP}_{section.table}" if name == section.only else f"{APP}_{section.table}_{name}").upper()
 
 
 def settings_file(environment: Mapping[str, str] = os.environ) -> Path:

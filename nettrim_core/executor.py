@@ -15,25 +15,25 @@ from typing import Any, Protocol, TypeVar
 from nettrim_core import threads
 
 T = TypeVar("T")
-Shared = Any  # a value that tasks take, as the executor that gave it has it
+Held = Any  # a value that tasks take, as the executor that gave it has it
 
 
 class Executor(Protocol):
     """Carries out tasks. Values that many of them take are shared with it first."""
 
-    def share(self, value: Any) -> Shared:
+    def share(self, value: Any) -> Held:
         """A value, to be put once where tasks take it."""
         ...
 
-    def made(self, task: Callable[..., Any], *given: Shared) -> Shared:
+    def made(self, task: Callable[..., Any], *given: Held) -> Held:
         """What a task makes of values, shared or not: to be taken by other tasks, and to stay where they are."""
         ...
 
-    def each(self, task: Callable[..., T], items: Iterable[Any], *shared: Shared) -> list[T]:
+    def each(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> list[T]:
         """task(item, *shared) for every item, in order. For what is much alike and short, such as neurons."""
         ...
 
-    def steps(self, task: Callable[..., T], items: Iterable[Any], *shared: Shared) -> Iterator[T]:
+    def steps(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> Iterator[T]:
         """The same one by one, each with all threads for itself. For what is long, such as epsilons."""
         ...
 
@@ -45,17 +45,17 @@ class Executor(Protocol):
 class Local:
     """Here: neurons on as many threads as torch has, everything else in turn and when it is asked for."""
 
-    def share(self, value: Any) -> Shared:
+    def share(self, value: Any) -> Held:
         return value
 
-    def made(self, task: Callable[..., Any], *given: Shared) -> Shared:
+    def made(self, task: Callable[..., Any], *given: Held) -> Held:
         with threads.alone():
             return task(*given)
 
-    def each(self, task: Callable[..., T], items: Iterable[Any], *shared: Shared) -> list[T]:
+    def each(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> list[T]:
         return threads.each(lambda item: task(item, *shared), items)
 
-    def steps(self, task: Callable[..., T], items: Iterable[Any], *shared: Shared) -> Iterator[T]:
+    def steps(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> Iterator[T]:
         for item in items:
             yield self.made(task, item, *shared)
 

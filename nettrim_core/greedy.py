@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numba import njit
@@ -22,18 +24,37 @@ def greedy_trace(inverse: Tensor, W: Tensor, limits: tuple[Tensor, Tensor] | Non
     This is a pivoted Cholesky factorisation of H^-1 per column. Within a chunk it is left-looking (the inverse is
     read, never written); after a chunk the survivors' inverse is formed, smaller each time. On the CPU, wherever W is.
     """
-    n = len(W)
-    run, leaving = limits or (torch.zeros(n, dtype=torch.int64), torch.tensor([n]))
-    given = [np.ascontiguousarray(t.cpu().numpy()) for t in (inverse, W.T, run, leaving)]
-    matrix, columns, runs, room = given
-    found = current().each(_traced, columns, *map(current().share, (matrix, runs, room)))
+    given = greedy(inverse, limits)
+    found = current().each(traced, rows_of(W), current().share(given))
     order, losses = (torch.from_numpy(np.stack(rows)).T.to(W.device) for rows in zip(*found, strict=True))
     return order, losses
 
 
-def _traced(w: np.ndarray, matrix: np.ndarray, runs: np.ndarray, room: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order, losses = np.empty(int(room.sum()), np.int64), np.empty(int(room.sum()))
-    if not _trace(matrix, w, runs, room, CHUNK, order, losses):
+class Greedy(NamedTuple):
+    """What the traces of neurons share: H^-1 (n, n), the run each of the n lies in, how many of each run can go."""
+
+    inverse: np.ndarray
+    run: np.ndarray
+    leaving: np.ndarray
+
+
+def greedy(inverse: Tensor, limits: tuple[Tensor, Tensor] | None = None) -> Greedy:
+    """As for :func:`greedy_trace`."""
+    n = len(inverse)
+    run, leaving = limits or (torch.zeros(n, dtype=torch.int64), torch.tensor([n]))
+    return Greedy(*(np.ascontiguousarray(part.cpu().numpy()) for part in (inverse, run, leaving)))
+
+
+def rows_of(columns: Tensor) -> np.ndarray:
+    """The columns of a tensor as rows, one after the other."""
+    return np.ascontiguousarray(columns.T.cpu().numpy())
+
+
+def traced(w: np.ndarray, given: Greedy) -> tuple[np.ndarray, np.ndarray]:
+    """One column of :func:`greedy_trace`."""
+    T = int(given.leaving.sum())
+    order, losses = np.empty(T, np.int64), np.empty(T)
+    if not _trace(given.inverse, w, given.run, given.leaving, CHUNK, order, losses):
         raise ValueError("rounding has used up the inverse of XX'/P + damping I in the trace; use a larger damping")
     return order, losses
 

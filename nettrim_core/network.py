@@ -50,20 +50,28 @@ class Network(Dense):
         """
         epsilons, rules = list(epsilons), rules_of(cascade)
         if rules is not None:
-            yield from ((e, *point) for e, point in zip(epsilons, self.points(method, epsilons, cascade), strict=True))
-            return
+            points = self.points(method, epsilons, cascade)
+            return ((epsilon, *point) for epsilon, point in zip(epsilons, points, strict=True))
         self.check_memory(method, at_once=True)
         kept = {} if known is None or method.joint else self._kept(method, epsilons, known)
         fresh = [target for target in self.selected if target.name not in kept]
         problems = {target.name: self.problem(target) for target in self.selected}
         asked = [problems[target.name] for target in fresh], [self._own(target, epsilons) for target in fresh]
         steps = method.refines(*asked) if fresh else ((index, []) for index in range(len(epsilons)))
+        return self._assembled(method, epsilons, steps, problems, kept, known)
+
+    def _assembled(
+        self, method: Method, epsilons: list[float], steps: Iterator[tuple[int, list[LayerResult]]],
+        problems: Mapping[str, LayerProblem], kept: Mapping[str, list[LayerResult]], known: Within | None,
+    ) -> Iterator[tuple[float, nn.Module, Report]]:  # fmt: skip
+        """What is known and what is found, step by step, as networks."""
+        fresh = [target for target in self.selected if target.name not in kept]
         for index, results in steps:
             solved = {name: results_of[index] for name, results_of in kept.items()}
             solved |= {target.name: result for target, result in zip(fresh, results, strict=True)}
             pointed = dataclasses.replace(method, epsilon=epsilons[index])
             found = {target.name: (problems[target.name], solved[target.name]) for target in self.selected}
-            pruned, report = assemble(self, pointed, found, rules)
+            pruned, report = assemble(self, pointed, found, None)
             if known is not None and not report.rough:
                 for target in fresh:
                     known.put(target.name, method, self._own(target, epsilons)[index], solved[target.name])

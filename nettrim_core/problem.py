@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from nettrim_core.executor import current
 from nettrim_core.inputs import Inputs, alive, correlate, response
 from nettrim_core.patches import Patches
 
@@ -379,15 +380,15 @@ class Layerwise(Settings):
         each = list(zip(problems, epsilons, strict=True))
         if len(epsilons[0]) == 1:  # no two layers' work is held at a time
             return iter([[next(self.path(problem, own)) for problem, own in each]])
-        return map(list, zip(*[self.path(problem, own) for problem, own in each], strict=True))
+        return map(list, zip(*current().beside([self.path(problem, own) for problem, own in each]), strict=True))
 
     def refines(
         self: Any, problems: Sequence[LayerProblem], epsilons: Sequence[Sequence[float]]
     ) -> Iterator[tuple[int, list[LayerResult]]]:
         """(step, the result of every layer), coarse answers first."""
         refined = [self.refine(problem, own) for problem, own in zip(problems, epsilons, strict=True)]
-        for answers in zip(*refined, strict=True):
-            yield answers[0][0], [result for _, result in answers]
+        steps = zip(*current().beside(refined), strict=True)
+        return ((answers[0][0], [result for _, result in answers]) for answers in steps)
 
 
 def halving(count: int) -> list[int]:

@@ -21,11 +21,13 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from nettrim_core.executor import Executor, Held, current
 from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, measured
 from nettrim_core.refit import least_squares_bytes
 from nettrim_core.response import ResponseSet, response_set
 
 BRENT_STEPS = 40
+COARSE = 32  # parts of all places that a search begins with
 TINY = 1e-12
 DENSITY_STEP, DENSITIES = 0.8, 22
 
@@ -120,15 +122,19 @@ class RankedMethod(Layerwise, ABC):
 
     def path(self, problem: LayerProblem, epsilons: Iterable[float]) -> Iterator[LayerResult]:
         """One result per epsilon in the order given, all from one ranking."""
-        started, ranking = time.perf_counter(), None
-        errors: dict[int, float] = {}
-        for epsilon in epsilons:
-            dataclasses.replace(self, epsilon=epsilon)  # refuses an illegal epsilon
-            ranking = ranking or self.rank(problem)
-            search = Search(problem, ranking, response_set(problem, epsilon), errors)
-            count = search.sparsest()
-            yield search.result(count, epsilon, time.perf_counter() - started)
-            started = time.perf_counter()
+        pointed = [dataclasses.replace(self, epsilon=epsilon) for epsilon in epsilons]  # refuses an illegal one
+        if pointed:
+            started, given = time.perf_counter(), current().share(problem)
+            ranked = current().made(_remembering, self.ranked(current(), problem, given))
+            for result in current().steps(_within, pointed, given, ranked):
+                result.stats["seconds"] = time.perf_counter() - started
+                yield result
+                started = time.perf_counter()
+
+    def ranked(self, executor: Executor, problem: LayerProblem, given: Held) -> Held:
+        """What :meth:`rank` gives, made by an executor with which the problem is shared as ``given``. A method that
+        takes long for it, neuron by neuron, cuts it into tasks here."""
+        return executor.made(_ranked, self, given)
 
     def memory(self, size: Size) -> int:
         """About how many bytes ranking and refitting a layer takes at its peak."""
@@ -141,6 +147,30 @@ class RankedMethod(Layerwise, ABC):
     def curve(self, problem: LayerProblem) -> RankedCurve:
         """The trade-off, all of it from one ranking."""
         return RankedCurve(self, problem)
+
+
+@dataclass(frozen=True, eq=False)
+class _Remembering:
+    """A ranking, and the errors that were measured so far, by number of removals."""
+
+    levels: Levels
+    errors: dict[int, float]
+
+
+def _ranked(method: RankedMethod, problem: LayerProblem) -> Levels:
+    return method.rank(problem)
+
+
+def _remembering(levels: Levels) -> _Remembering:
+    return _Remembering(levels, {})
+
+
+def _within(method: RankedMethod, problem: LayerProblem, ranked: _Remembering) -> LayerResult:
+    """The sparsest point within the method's epsilon. It does not depend on what was measured before."""
+    started = time.perf_counter()
+    search = Search(problem, ranked.levels, response_set(problem, method.epsilon), ranked.errors)
+    count = search.sparsest()
+    return search.result(count, method.epsilon, time.perf_counter() - started)
 
 
 class RankedCurve:
@@ -209,8 +239,7 @@ class Search:
     def sparsest(self) -> int:
         """The largest number of removals within the radius whose next is not; 0 even if that is outside."""
         counts = self.ranking.counts
-        known = {place: self.relative(c) for c in self.errors if (place := bisect_left(counts, c)) < len(counts)}
-        return counts[sparsest(lambda place: self.relative(counts[place]), len(counts) - 1, 1.0, known)]
+        return counts[sparsest(lambda place: self.relative(counts[place]), len(counts) - 1, 1.0)]
 
     def result(self, count: int, epsilon: float, seconds: float) -> LayerResult:
         """The layer with so many weights removed."""
@@ -232,13 +261,13 @@ def judged(problem: LayerProblem, U: Tensor, target: ResponseSet, epsilon: float
     return LayerResult(U, violation == 0, stats)
 
 
-def sparsest(error: Callable[[int], float], last: int, allowed: float, known: dict[int, float] | None = None) -> int:
+def sparsest(error: Callable[[int], float], last: int, allowed: float) -> int:
     """The largest place of 0 .. last whose error is at most ``allowed`` while the next one's is not; 0 even if that is
     too much. The error grows with the place in practice; where it does not, the place found is allowed all the same.
 
-    known: errors at some places, from before.
+    First among a few places that are the same whatever is allowed, so that their errors serve every search.
     """
-    known = {} if known is None else known
+    known: dict[int, float] = {}
 
     def at(place: int) -> float:
         if place not in known:
@@ -251,10 +280,16 @@ def sparsest(error: Callable[[int], float], last: int, allowed: float, known: di
 
     if at(0) > allowed or at(last) <= allowed:
         return 0 if at(0) > allowed else last
-    brentq(
-        lambda place: math.log(max(at(round(place)), TINY * allowed) / allowed), *bracket(),
-        xtol=0.5, maxiter=BRENT_STEPS, disp=False,
-    )  # fmt: skip
+    low, high = 0, COARSE
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if at(last * middle // COARSE) <= allowed else (low, middle)
+    inside, outside = bracket()
+    if outside - inside > 1:
+        brentq(
+            lambda place: math.log(max(at(round(place)), TINY * allowed) / allowed), inside, outside,
+            xtol=0.5, maxiter=BRENT_STEPS, disp=False,
+        )  # fmt: skip
     while True:  # what was evaluated on the way has narrowed the bracket to a few places
         inside, outside = bracket()
         if outside - inside == 1:

@@ -4,7 +4,8 @@ from what the last one left."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +14,12 @@ from torch import nn
 from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
 from nettrim_core.bundle import Bundle, load_bundle
+from nettrim_core.cluster import connected
+from nettrim_core.configuration import Scheduler
 from nettrim_core.dense import MEMORY_LIMIT
 from nettrim_core.durable.kept import Kept, context_of
 from nettrim_core.durable.store import Store
+from nettrim_core.executor import carried_out_by
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan
@@ -32,10 +36,13 @@ class Workbench:
     """
 
     def __init__(
-        self, store: Store | None = None, bundles: Mapping[str, Bundle] | None = None, memory: int = 0
-    ) -> None:
-        """store: where results are kept; None for nowhere. bundles: by the names that plans have for them."""
+        self, store: Store | None = None, bundles: Mapping[str, Bundle] | None = None, memory: int = 0,
+        scheduler: str = "",
+    ) -> None:  # fmt: skip
+        """store: where results are kept; None for nowhere. bundles: by the names that plans have for them. scheduler:
+        whose workers solve sweeps; "" for what is configured."""
         self.store, self.bundles, self.memory = store, dict(bundles or {}), memory or MEMORY_LIMIT
+        self.scheduler = scheduler
         self.folders: dict[str, str] = {}
         self.kept = Kept(store)
         self.forget()
@@ -44,6 +51,15 @@ class Workbench:
         """Be ready for this request. What visitors brought is not kept: it goes when they do."""
         self.folders = request.get("folders", {})
         self.kept = Kept(None if self.folders else self.store, request.get("run", ""))
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """Meanwhile, solve where a scheduler says, if there is to be one."""
+        if address := self.scheduler or Scheduler.configured().address:
+            with connected(address) as cluster, carried_out_by(cluster):
+                yield
+        else:
+            yield
 
     def forget(self) -> None:
         """Let go of everything."""

@@ -7,6 +7,7 @@ w -= (w_q / [H^-1]_qq) H^-1 e_q (eq. 4).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +16,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from nettrim_core.executor import current
-from nettrim_core.greedy import greedy_trace
+from nettrim_core.executor import LOCAL, Executor, Held, current
+from nettrim_core.greedy import Greedy, greedy, rows_of, traced
 from nettrim_core.merge import Merge
 from nettrim_core.pattern import FREE, ordered, pattern_setting, runs
 from nettrim_core.problem import LayerProblem, setting, tolerance
@@ -58,13 +59,13 @@ class ExactOBS(RankedMethod):
     pattern: str = pattern_setting()
 
     def rank(self, problem: LayerProblem) -> Levels:
-        fits = [LeastSquares(block, self.damping) for block in problem.blocks]
-        limits = runs(problem, self.pattern)
-        turns, losses = (torch.cat(parts, 1) for parts in zip(*[_traced(fit, limits) for fit in fits], strict=True))
-        if self.pattern == FREE:
-            return _Merged(turns, losses, by_group(fits))
-        position, counts = ordered(problem, self.pattern, turns)
-        return Ranking(position, by_group(fits), counts)
+        return self.ranked(LOCAL, problem, problem)
+
+    def ranked(self, executor: Executor, problem: LayerProblem, given: Held) -> Held:
+        """The traces of the neurons, side by side, and what is made of them."""
+        fits = executor.made(_fits, self, given)
+        traces = executor.each(_traced, range(problem.W.shape[1]), fits)
+        return executor.made(_merged, self, given, fits, traces)
 
 
 class _Merged:
@@ -152,22 +153,55 @@ def _sweep(inverse, w, order, removed, multipliers, times):
                 w[i] -= factor * row[i]
 
 
-def _traced(fit: LeastSquares, limits: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
-    """(N, M) each: at which turn of its neuron the exact greedy order removes a weight, and what each turn costs.
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """One group's least squares, and what its traces need of it: rows (M, live), the weights of live inputs."""
 
-    limits: see :func:`nettrim_core.pattern.runs`; what they keep has its turn after all others, at no cost. Weights of
-    dead inputs have the first turns, at no cost, and count in the limits.
-    """
+    least: LeastSquares
+    rows: np.ndarray
+    greedy: Greedy
+
+
+def _fits(method: ExactOBS, problem: LayerProblem) -> list[_Fit]:
+    return [_fit(LeastSquares(block, method.damping), runs(problem, method.pattern)) for block in problem.blocks]
+
+
+def _fit(least: LeastSquares, limits: tuple[Tensor, Tensor] | None) -> _Fit:
+    """limits: see :func:`nettrim_core.pattern.runs`. Weights of dead inputs go first and count in them."""
+    if limits is not None:
+        run, leaving = limits
+        free = run[~least.alive].bincount(minlength=len(leaving))
+        limits = run[least.alive], (leaving - free).clamp(min=0)
+    return _Fit(least, rows_of(least.W[least.alive]), greedy(least.inverse(), limits))
+
+
+def _traced(m: int, fits: Sequence[_Fit]) -> tuple[np.ndarray, np.ndarray]:
+    """A neuron's greedy order of removal, and what each removal costs."""
+    group, place = divmod(m, len(fits[0].rows))
+    return traced(fits[group].rows[place], fits[group].greedy)
+
+
+def _merged(
+    method: ExactOBS, problem: LayerProblem, fits: Sequence[_Fit], traces: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> Levels:
+    M = len(fits[0].rows)
+    parts = [_turns(fit.least, traces[i * M : (i + 1) * M]) for i, fit in enumerate(fits)]
+    turns, losses = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+    adjust = by_group([fit.least for fit in fits])
+    if method.pattern == FREE:
+        return _Merged(turns, losses, adjust)
+    position, counts = ordered(problem, method.pattern, turns)
+    return Ranking(position, adjust, counts)
+
+
+def _turns(fit: LeastSquares, traces: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:
+    """(N, M) each: at which turn of its neuron the exact greedy order removes a weight, and what each turn costs. What
+    a pattern keeps has its turn after all others, at no cost."""
     turns, losses = torch.zeros_like(fit.W, dtype=torch.int64), torch.zeros_like(fit.W)
     dead, W = int((~fit.alive).sum()), fit.W[fit.alive]
     turns[~fit.alive] = torch.arange(dead, device=W.device)[:, None]
-    if len(W):
-        if limits is not None:
-            run, leaving = limits
-            free = run[~fit.alive].bincount(minlength=len(leaving))
-            limits = run[fit.alive], (leaving - free).clamp(min=0)
-        order, costs = greedy_trace(fit.inverse(), W, limits)
-        turn = torch.arange(dead, dead + len(order), device=W.device)[:, None].expand_as(order)
-        turns[fit.alive] = torch.full_like(W, len(turns), dtype=torch.int64).scatter_(0, order, turn)
-        losses[dead : dead + len(costs)] = costs
+    order, costs = (torch.from_numpy(np.stack(rows)).T.to(W.device) for rows in zip(*traces, strict=True))
+    turn = torch.arange(dead, dead + len(order), device=W.device)[:, None].expand_as(order)
+    turns[fit.alive] = torch.full_like(W, len(turns), dtype=torch.int64).scatter_(0, order, turn)
+    losses[dead : dead + len(costs)] = costs
     return turns, losses

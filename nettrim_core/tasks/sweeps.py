@@ -49,10 +49,13 @@ def sweep(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
         found, left = recalled(wanted["curves"], kept)
         for point in found:
             yield {"sweep": place, "point": point.to_dict()}
-        for point in solve(plan, left, bundle, bench.network(plan), bench.known(plan)) if left else ():
-            if not point.report.rough:
-                kept.put(point)
-            yield {"sweep": place, "point": point.to_dict()}
+        if not left:
+            continue
+        with bench.elsewhere():
+            for point in solve(plan, left, bundle, bench.network(plan), bench.known(plan)):
+                if not point.report.rough:
+                    kept.put(point)
+                yield {"sweep": place, "point": point.to_dict()}
 
 
 def recalled(curves: list[dict[str, Any]], kept: Points) -> tuple[list[Point], list[dict[str, Any]]]:
