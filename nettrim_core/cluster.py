@@ -11,6 +11,7 @@ same sources and packages as whoever asks, as the bits would be others.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 from weakref import WeakSet, WeakValueDictionary
 
@@ -36,6 +38,7 @@ CONNECT = 10.0  # seconds in which a scheduler must answer
 ARRIVE = 60.0  # seconds in which there must be a worker
 LOOK = 1.0  # seconds between looks at whether the scheduler is still there
 CHUNKS = 4  # of neurons, for each worker: a few, as some take longer than others
+LEAST = 0.1  # seconds that a chunk should take, as each costs some hundredths
 AHEAD = 2  # epsilons for each worker that are asked for before they are wanted
 ATTEMPTS = 20  # at what keeps being lost
 SMALL = 10**6  # bytes that may go by way of the scheduler
@@ -62,10 +65,20 @@ class Work:
 def carry_out(asked: Sent, *held: Sent) -> Sent:
     """On a worker."""
     work: Work = asked.value
-    check(own(), work.version)
+    admitted(work.version)
     torch.set_num_threads(work.threads)
     given = [held[other.number].value if isinstance(other, Slot) else other for other in work.arguments]
-    return Sent(LOCAL.made(work.task, *given) if work.items is None else LOCAL.each(work.task, work.items, *given))
+    if work.items is None:
+        return Sent(LOCAL.made(work.task, *given))
+    started = time.perf_counter()
+    results = LOCAL.each(work.task, work.items, *given)
+    return Sent((results, (time.perf_counter() - started) / len(work.items)))
+
+
+@cache
+def admitted(version: str) -> None:
+    """On a worker: :func:`check` it, once, as one that joins later is not looked at before."""
+    check(own(), version)
 
 
 def own(dask_worker: Any = None) -> tuple[str, int, str, dict[str, str]]:
@@ -109,16 +122,6 @@ class Remote:
         if self.future.status in ("cancelled", "lost"):
             self.future = self._begin(self._cluster.key(self.name))
 
-    def value(self) -> Any:
-        """Wait for it. Raises what its task raises, and ValueError, one sentence, where it will not come."""
-        for _ in range(ATTEMPTS):
-            try:
-                return self._cluster.result(self.future).value
-            except _Lost:
-                with self._cluster.lock:
-                    self.renew()
-        raise ValueError(f"workers of {self._cluster.address} come and go too fast; {CARRY_ON}")
-
 
 class Cluster:
     """The workers of a scheduler, as an executor. client: of distributed."""
@@ -129,7 +132,8 @@ class Cluster:
         self._known: WeakValueDictionary[str, Remote] = WeakValueDictionary()
         self._streams: WeakSet[Ahead[Any]] = WeakSet()
         self._threads: list[threading.Thread] = []
-        self._keys, self._closed = 0, False
+        self._pace: dict[str, float] = {}  # seconds that an item of a task took
+        self._keys, self._closed, self._counted = 0, False, (-LOOK, 1)
 
     def share(self, value: Any) -> Held:
         sent = Sent(value)
@@ -140,19 +144,22 @@ class Cluster:
         return self._once(f"{_name(task)}-{content}", *self._asked(task, None, given))
 
     def each(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> list[T]:
-        items = list(items)
-        size = -(-len(items) // (CHUNKS * self.places)) or 1
-        chunks = [self._chunk(task, items[i : i + size], shared) for i in range(0, len(items), size)]
-        return [result for chunk in chunks for result in chunk.value()]
+        items, name = list(items), _name(task)
+        share, few = -(-len(items) // self.places), -(-len(items) // (CHUNKS * self.places))
+        size = min(max(few, math.ceil(LEAST / self._pace.get(name, LEAST))), share) or 1
+        asked = [self._chunk(task, items[i : i + size], shared) for i in range(0, len(items), size)]
+        chunks = self._values(asked)
+        self._pace[name] = max((pace for _, pace in chunks), default=LEAST)
+        return [result for results, _ in chunks for result in results]
 
     def steps(self, task: Callable[..., T], items: Iterable[Any], *shared: Held) -> Iterator[T]:
         asked: deque[Remote] = deque()
         for item in items:
             asked.append(self._chunk(task, [item], shared))
             if len(asked) > AHEAD * self.places:
-                yield from asked.popleft().value()
+                yield self._values([asked.popleft()])[0][0][0]
         while asked:
-            yield from asked.popleft().value()
+            yield self._values([asked.popleft()])[0][0][0]
 
     def beside(self, streams: Sequence[Iterator[T]]) -> list[Iterator[T]]:
         begun: list[Iterator[T]] = []
@@ -164,38 +171,16 @@ class Cluster:
 
     @property
     def places(self) -> int:
-        """How many tasks are done at the same time."""
-        return max(self._workers(), 1)
+        """How many tasks are done at the same time, or were a moment ago."""
+        if time.monotonic() - self._counted[0] > LOOK:
+            self._counted = time.monotonic(), max(self._workers(), 1)
+        return self._counted[1]
 
     def key(self, name: str) -> str:
         """One that was not used before, as Dask forgets what was released only after a while."""
         with self.lock:
             self._keys += 1
             return f"{name}-{self._keys}"
-
-    def result(self, future: Any) -> Any:
-        """Of a future. _Lost if it will have none; ValueError if the scheduler is gone, or all workers are."""
-        from distributed import CancelledError, KilledWorker, wait
-
-        seen = time.monotonic()
-        while True:
-            self._check()
-            try:
-                with suppress(TimeoutError), self.client.as_current():
-                    wait(future, timeout=LOOK)
-                    return future.result()
-            except CancelledError:
-                self._check()
-                raise _Lost from None
-            except KilledWorker as error:
-                raise ValueError(
-                    f"workers of {self.address} ended one after the other at the same task, perhaps for lack of "
-                    f"memory; {CARRY_ON}"
-                ) from error
-            if self._workers():
-                seen = time.monotonic()
-            elif time.monotonic() - seen > ARRIVE:
-                raise ValueError(f"no worker is left at {self.address}; {CARRY_ON}")
 
     def close(self) -> None:
         """Release everything, and wait for none of it."""
@@ -206,6 +191,48 @@ class Cluster:
             self.client.close(timeout=LOOK)
         for thread in self._threads:
             thread.join(LOOK)
+
+    def _values(self, wanted: Sequence[Remote]) -> list[Any]:
+        """Wait for them. Raises what their tasks raise, and ValueError, one sentence, where they will not come."""
+        for _ in range(ATTEMPTS):
+            with self.lock:
+                for remote in wanted:
+                    remote.renew()
+            with suppress(_Lost):
+                return [sent.value for sent in self._results([remote.future for remote in wanted])]
+        raise ValueError(f"workers of {self.address} come and go too fast; {CARRY_ON}")
+
+    def _results(self, futures: list[Any]) -> list[Sent]:
+        """_Lost if one will have none; ValueError if the scheduler is gone, or all workers are."""
+        from distributed import CancelledError, KilledWorker
+
+        self._wait(futures)
+        try:
+            return self.client.gather(futures, direct=True)
+        except (CancelledError, OSError):
+            self._check()
+            raise _Lost from None
+        except KilledWorker as error:
+            raise ValueError(
+                f"workers of {self.address} ended one after the other at the same task, perhaps for lack of memory; "
+                f"{CARRY_ON}"
+            ) from error
+
+    def _wait(self, futures: list[Any]) -> None:
+        """Until all of them have ended, well or not. Without Dask's timeouts, whose exceptions hold on to what is in
+        use here."""
+        ended, seen = threading.Semaphore(0), time.monotonic()
+        for future in futures:
+            future.add_done_callback(lambda _: ended.release())
+        left = len(futures)
+        while left:
+            self._check()
+            if ended.acquire(timeout=LOOK):
+                left -= 1
+            elif self._workers():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > ARRIVE:
+                raise ValueError(f"no worker is left at {self.address}; {CARRY_ON}")
 
     def _check(self) -> None:
         if self._closed:

@@ -255,21 +255,24 @@ class Homotopy:
         return Leg(m, U[:, m], MU[m, ~self.omega[m]], high, low, enough)
 
 
-def refit_inside(X: Inputs, target: ResponseSet, U: Tensor) -> Tensor:
-    """The least squares on the support of U inside the set's own constraints, (N, M) in the dtype of U:
+class RefitInside:
+    """The least squares on a support inside a set's own constraints: from U (N, M), whose zeros stay, to V like it,
 
         min 1/2 ||(V'X - Y)_omega||^2  s.t.  V'X <= V_off off omega,  V = 0 where U = 0
 
     neuron by neuron: a path's end at a lambda of (nearly) zero, with the inputs of the support only. Where it is not
-    found, or is no nearer to Y than U is, a neuron keeps its weights.
+    found, or is no nearer to Y than U is, a neuron keeps its weights. The set's radius plays no part.
     """
-    size = float(target.center.square().mean()) ** 0.5 or 1.0
-    center, omega = target.center.cpu().numpy() / size, target.omega.cpu().numpy()
-    given = U.double().cpu().numpy() / size
-    columns = current().each(
-        _refitted, [(m, given[:, m]) for m in range(U.shape[1])], *map(current().share, (X, omega, center))
-    )
-    return torch.from_numpy(np.stack(columns, 1) * size).to(U)
+
+    def __init__(self, X: Inputs, target: ResponseSet) -> None:
+        self.size = float(target.center.square().mean()) ** 0.5 or 1.0
+        center, omega = target.center.cpu().numpy() / self.size, target.omega.cpu().numpy()
+        self.given = [current().share(value) for value in (X, omega, center)]
+
+    def __call__(self, U: Tensor) -> Tensor:
+        given = U.double().cpu().numpy() / self.size
+        columns = current().each(_refitted, [(m, given[:, m]) for m in range(U.shape[1])], *self.given)
+        return torch.from_numpy(np.stack(columns, 1) * self.size).to(U)
 
 
 def _refitted(place: tuple[int, Float], X: Inputs, omega: NDArray[np.bool_], center: Float) -> Float:

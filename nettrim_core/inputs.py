@@ -7,8 +7,9 @@ convolution), (groups, N, P); or :class:`~nettrim_core.patches.Patches`, of whic
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from torch import Tensor
 
 from nettrim_core.patches import Patches
 
+BLOCK = 4096  # samples that are multiplied at once
+
 Inputs = Tensor | Patches
+S = TypeVar("S")
 
 
 def batches(X: Inputs, dtype: torch.dtype) -> Iterator[Tensor]:
@@ -65,8 +69,33 @@ def at_least(columns: int, parts: Iterable[tuple[Tensor, Tensor]]) -> Iterator[t
 
 
 def gram(X: Inputs) -> Tensor:
-    """XX', (N, N) or (groups, N, N), in float64."""
-    return reduce(torch.add, (part @ part.mT for part in batches(X, torch.float64)))
+    """XX', (N, N) or (groups, N, N), in float64: the sum, in a fixed tree, over blocks of samples."""
+    if isinstance(X, Patches):
+        return summed((part @ part.mT for part in X.batches(torch.float64)), torch.add)
+    return summed((gram_of_block(X, place) for place in range(blocks(X))), torch.add)
+
+
+def blocks(X: Inputs) -> int:
+    """Into how many blocks of samples :func:`gram` cuts columns."""
+    return -(-X.shape[-1] // BLOCK)
+
+
+def gram_of_block(X: Tensor, place: int) -> Tensor:
+    """XX' of one block of samples."""
+    part = X[..., place * BLOCK : (place + 1) * BLOCK].double()
+    return part @ part.mT
+
+
+def summed(parts: Iterable[S], add: Callable[[S, S], S]) -> S:
+    """The sum of parts two by two, these sums two by two, and so on: the same tree wherever it is summed. Parts are
+    taken one by one, and of n there are never more than log n + 2 sums at hand."""
+    at_hand: list[tuple[int, S]] = []  # (height of its tree, sum)
+    for part in parts:
+        height = 0
+        while at_hand and at_hand[-1][0] == height:
+            part, height = add(at_hand.pop()[1], part), height + 1
+        at_hand.append((height, part))
+    return reduce(lambda right, left: add(left, right), (total for _, total in reversed(at_hand)))
 
 
 def energies(X: Inputs) -> Tensor:

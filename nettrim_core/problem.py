@@ -122,6 +122,7 @@ class LayerProblem:
         squares aims at. None: at W'X, whatever X is.
     groups: inputs and outputs come in so many groups, and an output sees the inputs of its own group only, and the
         bias: X is (groups n, P), plus the row of ones, and W (n, M), plus the bias.
+    gram: XX' of a problem without groups, where it is known already; None to have it computed.
 
     Raises ValueError for shapes that do not fit, no samples, NaN or Inf, a bias row that is not ones,
     or negative targets of a ReLU layer. Fewer samples than inputs are legal.
@@ -137,6 +138,7 @@ class LayerProblem:
     shift: Tensor | None = None
     groups: int = 1
     responses: Tensor | None = None
+    gram: Tensor | None = None
 
     def __post_init__(self) -> None:
         columns = () if isinstance(self.X, Patches) else (("X", self.X),)

@@ -14,14 +14,16 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from nettrim_core.executor import Executor, Held, current
+from nettrim_core.executor import LOCAL, Executor, Held, current
+from nettrim_core.inputs import blocks, gram_of_block, summed
+from nettrim_core.patches import Patches
 from nettrim_core.problem import LayerProblem, LayerResult, Layerwise, Size, check_sparsity, measured
 from nettrim_core.refit import least_squares_bytes
 from nettrim_core.response import ResponseSet, response_set
@@ -124,12 +126,27 @@ class RankedMethod(Layerwise, ABC):
         """One result per epsilon in the order given, all from one ranking."""
         pointed = [dataclasses.replace(self, epsilon=epsilon) for epsilon in epsilons]  # refuses an illegal one
         if pointed:
-            started, given = time.perf_counter(), current().share(problem)
+            started, given = time.perf_counter(), self._given(current(), problem)
             ranked = current().made(_remembering, self.ranked(current(), problem, given))
             for result in current().steps(_within, pointed, given, ranked):
                 result.stats["seconds"] = time.perf_counter() - started
                 yield result
                 started = time.perf_counter()
+
+    def _given(self, executor: Executor, problem: LayerProblem) -> Held:
+        """A problem as tasks take it; with XX', block by block, where one takes long."""
+        given = executor.share(problem)
+        if executor is LOCAL or not self.squares or problem.groups > 1 or isinstance(problem.X, Patches):
+            return given
+        if (count := blocks(problem.X)) == 1:
+            return given
+        parts = (executor.made(_gram, given, place) for place in range(count))
+        return executor.made(_with_gram, given, summed(parts, partial(executor.made, torch.add)))
+
+    @property
+    def squares(self) -> bool:
+        """Does it take XX'?"""
+        return True
 
     def ranked(self, executor: Executor, problem: LayerProblem, given: Held) -> Held:
         """What :meth:`rank` gives, made by an executor with which the problem is shared as ``given``. A method that
@@ -155,6 +172,15 @@ class _Remembering:
 
     levels: Levels
     errors: dict[int, float]
+
+
+def _gram(problem: LayerProblem, place: int) -> Tensor:
+    assert isinstance(problem.X, Tensor)
+    return gram_of_block(problem.X, place)
+
+
+def _with_gram(problem: LayerProblem, gram: Tensor) -> LayerProblem:
+    return dataclasses.replace(problem, gram=gram)
 
 
 def _ranked(method: RankedMethod, problem: LayerProblem) -> Levels:

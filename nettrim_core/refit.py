@@ -12,7 +12,7 @@ from numba import njit
 from torch import Tensor
 
 from nettrim_core.executor import current
-from nettrim_core.inputs import Inputs, gram
+from nettrim_core.inputs import gram
 from nettrim_core.problem import LayerProblem, LayerResult, Settings, Size, measured, setting
 
 
@@ -21,9 +21,9 @@ def damping_setting() -> Any:
     return setting(1e-6, 0, 1e3, help="added to the diagonal of the Hessian XX'/P")
 
 
-def curvature(X: Inputs, damping: float) -> Tensor:
+def curvature(problem: LayerProblem, damping: float) -> Tensor:
     """H = XX'/P + damping I, (N, N) float64: the Hessian of a layer's squared response error, per sample."""
-    H = gram(X) / X.shape[1]
+    H = (gram(problem.X) if problem.gram is None else problem.gram) / problem.X.shape[1]
     H.diagonal().add_(damping)
     return H
 
@@ -71,7 +71,7 @@ class LeastSquares:
 
     def __init__(self, problem: LayerProblem, damping: float) -> None:
         self.alive, self.W, self.damping = problem.alive, problem.W.double(), damping
-        self.H = curvature(problem.X, damping)[self.alive][:, self.alive]
+        self.H = curvature(problem, damping)[self.alive][:, self.alive]
         if problem.responses is not None and len(self.H):
             error = problem.responses.double() - problem.response(self.W)
             moved = problem.correlate(error)[self.alive] / error.shape[1]

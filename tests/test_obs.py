@@ -96,7 +96,7 @@ def test_exact_obs_weights_are_the_least_squares_on_their_support() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_refit_of_any_mask_is_the_least_squares_on_it(share: float) -> None:
     problem = random_layer(15, 6, 60)
-    H = curvature(problem.X, 1e-6)
+    H = curvature(problem, 1e-6)
     keep = torch.rand(15, 6, generator=torch.Generator().manual_seed(0)) < share
     keep[:, 0], keep[:, 1] = True, False
     U = refit(H, problem.W, keep, 1e-6)

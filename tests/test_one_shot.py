@@ -48,7 +48,7 @@ def test_sparsegpt_corrects_by_the_inputs_that_come_after() -> None:
     """One removal: the cheapest, by brute force; the weights before it stay, those after are the least squares."""
     problem = random_layer(9, 1, 60, relu=False, bias=False)
     method = dataclasses.replace(METHODS["sparsegpt"], damping=1e-9)
-    H, w = curvature(problem.X, 1e-9), problem.W[:, 0]
+    H, w = curvature(problem, 1e-9), problem.W[:, 0]
 
     def without(i: int) -> Tensor:
         u, after = w.clone(), torch.arange(i + 1, 9)
@@ -72,7 +72,7 @@ def test_sparsegpt_takes_the_same_part_of_every_block(monkeypatch: pytest.Monkey
 def test_sweeps_go_from_the_classic_method_to_the_least_squares(sweeps: int) -> None:
     problem = correlated(16, 5, 80)
     U = LOBS(sweeps=sweeps, damping=1e-3).at_sparsity(problem, 0.5).U
-    H = curvature(problem.X, 1e-3)
+    H = curvature(problem, 1e-3)
     inverse = torch.linalg.inv(H)
     order = (problem.W.square() / (2 * inverse.diagonal()[:, None])).flatten().argsort(stable=True)[:40]
     removed = torch.zeros(80, dtype=torch.bool)
@@ -94,7 +94,7 @@ def test_sweeps_go_from_the_classic_method_to_the_least_squares(sweeps: int) -> 
 
 
 def best_of_all_supports(problem: LayerProblem, left: int) -> float:
-    H, n = curvature(problem.X, 0), len(problem.W)
+    H, n = curvature(problem, 0), len(problem.W)
     losses = []
     for kept in itertools.combinations(range(n), left):
         keep = torch.zeros(n, 1, dtype=torch.bool)
@@ -109,7 +109,7 @@ def test_alps_on_small_rows_is_between_the_best_support_and_the_refit_of_the_lar
     totals = dict.fromkeys(("best", "alps", "exactobs", "magnitude_refit"), 0.0)
     for seed in range(40):
         problem = correlated(10, 1, 60, seed)
-        H = curvature(problem.X, 0)
+        H = curvature(problem, 0)
         totals["best"] += best_of_all_supports(problem, 3)
         for name in list(totals)[1:]:
             u = dataclasses.replace(METHODS[name], damping=0.0).at_sparsity(problem, 0.7).U - problem.W

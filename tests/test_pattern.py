@@ -80,7 +80,7 @@ def test_a_fixed_pattern_that_a_tolerance_does_not_allow_leaves_the_weights_as_t
 
 def test_every_greedy_step_within_a_pattern_is_the_best_one_it_allows() -> None:
     problem = random_layer(8, 3, 40, bias=False, seed=2)
-    H = curvature(problem.X, 1e-6)
+    H = curvature(problem, 1e-6)
     U = ExactOBS(pattern="1:4").at_sparsity(problem, 6 / 8).U
     for m in range(3):
         w, keep = problem.W[:, m], list(range(8))

@@ -25,6 +25,10 @@ class Magnitude(RankedMethod):
     overall: bool = setting(False, help="one threshold on the weights of all layers, in place of one a layer")
 
     @property
+    def squares(self) -> bool:
+        return self.refit
+
+    @property
     def joint(self) -> bool:  # type: ignore[override]
         return self.overall
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from nettrim_core import admm, homotopy
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
-from nettrim_core.homotopy import Homotopy, refit_inside
+from nettrim_core.homotopy import Homotopy, RefitInside
 from nettrim_core.inputs import Inputs, alive, at_least, beside, groups_in, response
 from nettrim_core.patches import BATCH_BYTES, Patches
 from nettrim_core.problem import (
@@ -220,6 +220,10 @@ class _Solver:
         return Homotopy(self.X, self.W, radii, self.ahead)
 
     @cached_property
+    def refitted(self) -> RefitInside:
+        return RefitInside(self.X, self.target(self.method.epsilon))
+
+    @cached_property
     def iterative(self) -> ADMM:
         single = self.tol >= SINGLE_PRECISION_TOL
         return ADMM(self.X, self.W, torch.float32 if single else torch.float64)
@@ -276,7 +280,7 @@ class _Solver:
         violation = found.violation
         if self.method.refit:
             target = self.target(epsilon)
-            U[self.rows] = refit_inside(self.X, target, solution.U)
+            U[self.rows] = self.refitted(solution.U)
             violation = target.violation(response(self.X, U[self.rows].double()))
         stats = {
             "gap": found.gap,

@@ -22,6 +22,10 @@ class Wanda(RankedMethod):
     epsilon: float = tolerance()
     pattern: str = pattern_setting()
 
+    @property
+    def squares(self) -> bool:
+        return False
+
     def rank(self, problem: LayerProblem) -> Ranking:
         W = problem.W.double()
         norms = torch.cat([energies(b.X).sqrt()[:, None].expand_as(b.W) for b in problem.blocks], 1)

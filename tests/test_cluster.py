@@ -1,0 +1,320 @@
+"""Sweeps on a scheduler's workers: the same bits as here, whatever becomes of workers and scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nettrim_core import LayerProblem, cluster
+from nettrim_core.cluster import connected
+from nettrim_core.durable import Runs, State, Store
+from nettrim_core.executor import LOCAL, carried_out_by, current
+from nettrim_core.inputs import BLOCK
+from nettrim_core.methods import METHODS
+from nettrim_core.plan import Plan
+from nettrim_core.tasks.sweeps import sweep
+from nettrim_core.workbench import Workbench
+from nettrim_core.worker import serve
+from tests.browsing import ROOT
+from tests.clusters import Party, until
+from tests.conftest import random_layer
+from tests.test_cli import SMALL, Run
+from tests.test_cli import run as nettrim  # noqa: F401  (a fixture)
+
+EPSILONS = [0.4, 0.05, 0.15]
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def party(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Party]:
+    """A scheduler and two workers that nobody harms."""
+    found = Party(tmp_path_factory.mktemp("party"), 2)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[Party]:
+    found = Party(tmp_path / "fragile")
+    yield found
+    found.close()
+
+
+def asked(methods: list[str], layers: tuple[str, ...], epsilons: list[float], samples: int = 200) -> dict[str, Any]:
+    plan = Plan("digits_mlp", layers, samples=samples)
+    curves = [{"method": name, "settings": {}, "epsilons": epsilons} for name in methods]
+    return {"task": "sweep", "sweeps": [{"plan": plan.to_dict(), "curves": curves}]}
+
+
+def untimed(data: Any) -> Any:
+    """Without what the clock says."""
+    if isinstance(data, dict):
+        return {key: untimed(value) for key, value in data.items() if key != "seconds"}
+    return [untimed(value) for value in data] if isinstance(data, list) else data
+
+
+def same(here: list[dict[str, Any]], there: list[dict[str, Any]]) -> None:
+    assert len(here) == len(there) > 0
+    for one, other in zip(here, there, strict=True):
+        assert json.dumps(untimed(one), sort_keys=True) == json.dumps(untimed(other), sort_keys=True)
+
+
+def solved(problem: LayerProblem, name: str) -> list[tuple[Any, ...]]:
+    """All that a method says of a layer, as it takes shape."""
+    return [
+        (index, result.converged, bits(result.U), untimed(result.stats), [bits(own) for own in result.neurons.values()])
+        for index, result in METHODS[name].refine(problem, EPSILONS)
+    ]
+
+
+def bits(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
+
+
+def deep(seed: int = 0) -> LayerProblem:
+    """More samples than one block, in single precision."""
+    layer = random_layer(20, 9, 2 * BLOCK + 700, dead=2, seed=seed)
+    return LayerProblem(layer.X.float(), layer.Y.float(), layer.W.float(), relu=True)
+
+
+PROBLEMS = {"relu": lambda: random_layer(24, 9, 150, dead=3), "linear": lambda: random_layer(24, 9, 80, relu=False)}
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_every_method_gives_the_bits_that_it_gives_here(party: Party, kind: str) -> None:
+    problem = PROBLEMS[kind]()
+    names = [name for name, method in METHODS.items() if not method.joint]
+    here = {name: solved(problem, name) for name in names}
+    with connected(party.address) as there, carried_out_by(there):
+        assert current() is there
+        for name in names:
+            assert solved(problem, name) == here[name], name
+    assert current() is LOCAL
+
+
+def test_moments_over_blocks_of_samples_have_the_same_bits(party: Party) -> None:
+    problem = deep()
+    here = {name: solved(problem, name) for name in ("lobs", "exactobs", "wanda")}
+    with connected(party.address) as there, carried_out_by(there):
+        made: list[str] = []
+        begin = there.made
+        there.made = lambda task, *given: (made.append(task.__name__), begin(task, *given))[1]  # type: ignore[method-assign]
+        for name, expected in here.items():
+            assert solved(problem, name) == expected, name
+        assert made.count("_gram") == 2 * 3  # blocks of two methods; a third does without
+        assert made.count("add") == 2 * 2
+
+
+def test_a_sweep_is_the_same_and_leaves_nothing(party: Party) -> None:
+    request = asked(["nettrim", "exactobs", "lobs", "magnitude_global"], ("fc2", "fc3"), EPSILONS)
+    here = list(sweep(request, Workbench()))
+    same(here, list(sweep(request, Workbench(scheduler=party.address))))
+    until(lambda: party.ask(lambda client: not any(client.has_what().values())))
+
+
+def test_what_is_shared_is_sent_once_and_only_while_it_is_wanted(party: Party) -> None:
+    big = np.random.default_rng(0).standard_normal((300, 1000))
+    with connected(party.address) as there:
+        first, second = there.share((big, "x")), there.share((big.copy(), "x"))
+        assert first is second
+        assert there.share((big, "y")) is not first
+        assert there.each(_total, range(12), first) == [float(big.sum()) + i for i in range(12)]
+        held = there.client.has_what()
+        assert {sum(key == first.future.key for key in keys) for keys in held.values()} == {1}
+        sizes = there.client.nbytes(summary=False)
+        assert big.nbytes < sizes[first.future.key] < big.nbytes + 10_000
+        del first, second
+        until(lambda: not any(there.client.has_what().values()))
+
+
+def _total(item: int, given: tuple[np.ndarray, str]) -> float:
+    assert given[0].flags.writeable
+    return float(given[0].sum()) + item
+
+
+def test_a_worker_is_killed_and_nothing_is_lost(fragile: Party) -> None:
+    for _ in range(3):
+        fragile.add()
+    fragile.arrived(3)
+    request = asked(["exactobs", "nettrim", "lobs"], ("fc1", "fc2"), [0.3, 0.1, 0.05, 0.02], samples=500)
+    here = list(sweep(request, Workbench()))
+    found = []
+    for number, answer in enumerate(sweep(request, Workbench(scheduler=fragile.address))):
+        found.append(answer)
+        if number == 1:
+            at_work = fragile.ask(lambda client: client.processing())
+            assert sum(map(len, at_work.values())) > 0
+            fragile.workers[0].send_signal(signal.SIGKILL)
+    assert fragile.workers[0].wait() == -signal.SIGKILL
+    same(here, found)
+
+
+def test_what_only_the_killed_worker_had_is_sent_again(fragile: Party) -> None:
+    fragile.add()
+    fragile.arrived(1)
+    big = np.arange(200_000.0)
+    with connected(fragile.address) as there:
+        shared = there.share(big)
+        doubled = there.made(_doubled, shared)
+        assert there.each(_item, [3], doubled) == [6.0]
+        fragile.workers[0].kill()
+        fragile.workers[0].wait()
+        fragile.add()
+        assert there.each(_item, [5, 7], doubled) == [10.0, 14.0]
+
+
+def _doubled(values: np.ndarray) -> np.ndarray:
+    return values * 2
+
+
+def _item(place: int, values: np.ndarray) -> float:
+    return float(values[place])
+
+
+def test_a_scheduler_that_dies_leaves_a_run_that_goes_on_here(
+    fragile: Party, nettrim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    fragile.add()
+    fragile.arrived(1)
+    monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
+    monkeypatch.setenv("NETTRIM_STORAGE_FOLDER", str(tmp_path / "store"))
+    words = ["digits_mlp", *SMALL, "--methods", "exactobs,lobs", "--epsilons", "0.3,0.1,0.05,0.02"]
+    child = swept(words, "--scheduler", fragile.address)
+    runs = Runs(Store(tmp_path / "store"))
+    until(lambda: any(run.done > 1 for run in runs.all()))
+    fragile.scheduler.send_signal(signal.SIGKILL)
+    _, said = child.communicate(timeout=60)
+    (run,) = runs.all()
+    assert (child.returncode, run.state) == (1, State.FAILED), said
+    (sentence,) = [line for line in said.splitlines() if line.startswith("nettrim: ")]
+    assert sentence == f"nettrim: the scheduler at {fragile.address} is gone; {cluster.CARRY_ON}"
+    assert 1 < run.done < run.total == 8
+    assert len(runs.reports(run.id)) == run.done
+    code, out, _ = nettrim("resume", run.id, "--json")
+    assert (code, len(json.loads(out)["reports"])) == (0, 8)
+    (done,) = runs.all()
+    assert (done.state, done.done) == (State.DONE, 8)
+
+
+def swept(words: list[str], *more: str) -> subprocess.Popen[str]:
+    """nettrim sweep as a process, whose epsilons take a second each."""
+    code = f"""
+import time
+from nettrim_core.tasks import sweeps
+whole = sweeps.make_point
+sweeps.make_point = lambda *given: (time.sleep(0.5), whole(*given))[1]
+import sys
+sys.argv = {["nettrim", "sweep", *words, *more]!r}
+from nettrim_cli.main import main
+main()
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_an_interrupt_releases_what_was_asked(party: Party, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
+    monkeypatch.setenv("NETTRIM_STORAGE_FOLDER", str(tmp_path / "store"))
+    words = ["digits_mlp", *SMALL, "--methods", "nettrim,exactobs", "--epsilons", "0.3,0.1,0.05,0.02"]
+    child = swept(words, "--scheduler", party.address)
+    runs = Runs(Store(tmp_path / "store"))
+    until(lambda: any(run.done for run in runs.all()))
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    (run,) = runs.all()
+    assert run.state is State.STOPPED
+    until(lambda: party.ask(lambda client: not any([*client.has_what().values(), *client.processing().values()])))
+
+
+def test_the_worker_of_the_studio_asks_the_scheduler_that_is_set(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setenv("NETTRIM_SCHEDULER", party.address)
+    request = asked(["lobs"], ("fc3",), [0.1])
+    before = party.ask(lambda client: client.run(_uses))
+    *answers, last = [json.loads(line) for line in serve([json.dumps(request)])]
+    assert (len(answers), last) == (1, {"done": True})
+    after = party.ask(lambda client: client.run(_uses))
+    assert sum(after.values()) > sum(before.values())
+    monkeypatch.setenv("NETTRIM_SCHEDULER", "10.0.0.1")
+    (refused,) = serve([json.dumps(request)])
+    assert json.loads(refused)["error"].startswith("scheduler = '10.0.0.1' is no address")
+
+
+def _uses(dask_worker: Any) -> int:
+    """How many tasks a worker has done."""
+    return sum("carry_out" in str(entry) or "nettrim" in str(entry) for entry in dask_worker.state.log)
+
+
+def test_workers_whose_bits_would_differ_are_refused(fragile: Party, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(ROOT / "nettrim_core", other / "nettrim_core", ignore=shutil.ignore_patterns("__pycache__"))
+    (other / "nettrim_core" / "rows.py").open("a").write("# another version\n")
+    fragile.add(other)
+    fragile.arrived(1)
+    with pytest.raises(ValueError, match="has other sources of nettrim-studio: its results would"), there(fragile):
+        pass
+    fragile.workers[0].kill()
+    until(lambda: not fragile.ask(lambda client: client.nthreads()))
+    fragile.add(threads=2)
+    fragile.arrived(1)
+    with pytest.raises(ValueError, match="does 2 tasks at a time: start workers with --nthreads 1"), there(fragile):
+        pass
+
+
+def test_a_worker_that_joins_later_is_looked_at_too(party: Party) -> None:
+    work = cluster.Sent(cluster.Work(_doubled, None, (np.ones(2),), 1, "another version"))
+    with connected(party.address) as found, pytest.raises(ValueError, match="has other sources"):
+        found.client.submit(cluster.carry_out, work).result()
+
+
+def test_versions_are_named() -> None:
+    with pytest.raises(ValueError, match="has torch 1, not 2: its results would"):
+        cluster.check(("tcp://a:1", 1, "x", {"torch": "1", "numpy": "3"}), "y", {"torch": "2", "numpy": "3"})
+
+
+def there(party: Party) -> Any:
+    return connected(party.address)
+
+
+def test_what_cannot_be_is_said_in_a_sentence(
+    nettrim: Run, fragile: Party, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    words = ["sweep", "digits_mlp", *SMALL, "--methods", "lobs", "--epsilons", "0.1", "--scheduler"]
+    for address, says in {
+        "here": "scheduler = 'here' is no address of a scheduler; one is tcp://10.0.0.1:8786",
+        "tcp://127.0.0.1:9": "no scheduler answers at tcp://127.0.0.1:9 (",
+    }.items():
+        monkeypatch.setattr(cluster, "CONNECT", 1.0)
+        code, _, said = nettrim(*words, address)
+        assert code == 1
+        assert said.splitlines()[-1].startswith(f"nettrim: {says}"), said
+    monkeypatch.setattr(cluster, "ARRIVE", 0.5)
+    code, _, said = nettrim(*words, fragile.address)
+    assert f"there is no worker at {fragile.address}: start some with dask worker {fragile.address}" in said
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    code, _, said = nettrim(*words, fragile.address)
+    assert (code, said.splitlines()[-1]) == (1, f"nettrim: {fragile.address}: {cluster.INSTALL}")
+
+
+def test_a_refusal_of_a_task_is_that_of_the_method(party: Party) -> None:
+    layer = random_layer(20, 4, 10)
+    with connected(party.address) as found, carried_out_by(found), pytest.raises(ValueError, match="use a damping of"):
+        list(METHODS["exactobs"].path(layer, [0.1])) and torch.zeros(0)
