@@ -1,4 +1,4 @@
-"""A scheduler and its workers for the tests: processes of their own, on loopback or in networks of their own."""
+"""A scheduler and its workers, for tests and measurements: each a process of its own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.browsing import ROOT
-
+ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 60.0  # seconds
 
 
