@@ -25,7 +25,9 @@ class Ahead(Iterator[T], Generic[T]):
         self.thread.start()
 
     def __next__(self) -> T:
-        good, value = (False, StopIteration()) if self._over.is_set() else self._values.get()
+        if self._over.is_set():
+            raise StopIteration
+        good, value = self._values.get()
         if not good:
             self.close()
             raise value

@@ -35,7 +35,7 @@ from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import Certificate, certify
 from nettrim_core.executor import current
 from nettrim_core.inputs import Inputs, correlate, groups_in, response, rows_of
-from nettrim_core.neurons import Group, Leg, Neurons, Place, alive_rows, followed, reworked, solved
+from nettrim_core.neurons import Group, Leg, Neurons, Place, alive_rows, basic, followed, reworked, solved
 from nettrim_core.problem import Size
 from nettrim_core.response import ResponseSet
 
@@ -225,8 +225,10 @@ class Homotopy:
         places = [
             Place(m, active_set.basis_at(traces[m], lam, size), lam) for m, size in zip(self.busy, sizes, strict=True)
         ]
-        for m, values in zip(self.busy, current().each(solved, places, self.neurons), strict=True):
-            U[self.rows[m], m], MU[m, ~self.omega[m]] = values
+        for place, (u, mu) in zip(places, current().each(solved, places, self.neurons), strict=True):
+            m, rows, off = place.m, self.rows[place.m], np.flatnonzero(~self.omega[place.m])
+            weights, samples = basic(place.sides, len(rows))
+            U[rows[weights], m], MU[m, off[samples]] = u, mu
         return U, MU
 
     def _offenders(self, found: Certificate, tol: float, known: list[int]) -> list[int]:

@@ -89,12 +89,19 @@ def followed(leg: Leg, neurons: Neurons) -> Trace:
 
 
 def solved(place: Place, neurons: Neurons) -> tuple[Float, Float]:
-    """The weights (live inputs,) and multipliers (off omega,) of a neuron, by its basis."""
+    """The weights and multipliers of a neuron that are basic, by its basis; all others are zero."""
     m, group = place.m, neurons.group(place.m)
     found = active_set.values_of(
         place.sides, group.layer, neurons.omega[m], neurons.responses[m], neurons.center[m], place.lam
     )
-    return group.unscaled(*found)
+    u, mu = group.unscaled(*found)
+    weights, samples = basic(place.sides, len(u))
+    return u[weights], mu[samples]
+
+
+def basic(sides: NDArray[np.int8], weights: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of so many weights, and which samples, are basic."""
+    return np.flatnonzero(sides[:weights]), np.flatnonzero(sides[weights:])
 
 
 def reworked(leg: Leg, neurons: Neurons) -> tuple[Float, Float] | None:
