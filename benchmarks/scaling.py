@@ -7,11 +7,11 @@ the bytes that go to and fro. Prints Markdown. Ten minutes.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ NETWORK, LAYERS = "lenet_300_100", ("fc1", "fc2", "fc3")
 POINTS = [float(f"{e:.3g}") for e in np.geomspace(0.5, 0.02, 12)]
 SWEEPS = (("nettrim", "exactobs"), ("nettrim",), ("exactobs",), ("lobs", "magnitude_refit"))
 TURNS = 2
-WANTED = 0.8
+LINK = 1.25e9  # bytes a second between machines: ten gigabits
+EVALUATIONS = 2  # of a solution, for each point: the root, and once more to correct it
 NEURONS, EPSILON = 6, 0.1
 SIZES = ((256, 1000), (512, 1000), (1024, 1000), (2048, 1000), (1024, 500), (1024, 2000), (2048, 2000), (4096, 1000))
 
@@ -69,8 +70,8 @@ def swept(network: Network, names: tuple[str, ...], address: str) -> tuple[float
     moved = Moved()
     with connected(address) as cluster, carried_out_by(cluster), moved.counted():
         started = time.perf_counter()
-        sweeps = [network.refined(METHODS[name], POINTS) for name in names]
-        for points in sweeps:
+        begun = [network.refined(METHODS[name], POINTS) for name in names]
+        for points in begun:
             for _ in points:
                 pass
         return time.perf_counter() - started, moved
@@ -100,28 +101,78 @@ def path(N: int, P: int) -> tuple[float, float]:
     return seconds, sum(len(trace.lam) for trace in engine.known[-1].traces) / NEURONS
 
 
-def fitted(rows: list[tuple[int, int, float, float]]) -> tuple[np.ndarray, float]:
-    """(log c, a, b, k) of seconds = c N^a P^b kinks^k, and the largest factor by which a row is off."""
-    N, P, kinks, seconds = np.log(np.array(rows)).T
-    A = np.stack([np.ones_like(N), N, P, kinks], 1)
-    found = np.linalg.lstsq(A, seconds, rcond=None)[0]
-    return found, float(np.exp(np.abs(A @ found - seconds).max()))
+def fitted(columns: list[list[float]], values: list[float]) -> tuple[np.ndarray, float]:
+    """(log c, a, b, ...) of value = c x^a y^b ..., and the largest factor by which a row is off."""
+    A = np.log(np.array([[np.e, *row] for row in zip(*columns, strict=True)]))
+    found = np.linalg.lstsq(A, np.log(values), rcond=None)[0]
+    return found, float(np.exp(np.abs(A @ found - np.log(values)).max()))
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    print(f"# More workers, measured\n\n{environment.sentence()}, distributed {metadata.version('distributed')}.\n")
+def gigaflops(dtype: torch.dtype) -> float:
+    """Of a matrix product on one thread."""
+    A = torch.randn(2000, 2000, dtype=dtype)
+    A @ A
+    started = time.perf_counter()
+    A @ A
+    return 2 * 2000**3 / (time.perf_counter() - started) / 1e9
+
+
+@dataclass(frozen=True)
+class Costs:
+    """kinks(N, P) and seconds(N, P, kinks) of a neuron's path, as logarithms of powers; flops a second."""
+
+    kinks: np.ndarray
+    seconds: np.ndarray
+    flops: float
+
+    def path(self, N: int, P: int) -> tuple[float, float]:
+        """(kinks, seconds) of a neuron."""
+        kinks = float(np.exp(self.kinks @ [1, np.log(N), np.log(P)]))
+        return kinks, float(np.exp(self.seconds @ [1, np.log(N), np.log(P), np.log(kinks)]))
+
+    def estimate(self, layers: Sequence[tuple[int, int]], P: int, workers: int) -> tuple[float, float, float]:
+        """(hours, GB that a worker holds at its peak, GB moved) of layers (N, M): a path for each neuron down to
+        EPSILON, and POINTS points. See docs/scaling.md for the arithmetic."""
+        busy = moved = peak = 0.0
+        for N, M in layers:
+            kinks, seconds = self.path(N, P)
+            shared = 8 * (2 * N * P + N**2 + 2 * M * P) + M * P
+            made = 2 * N**2 * P / self.flops
+            busy += M * seconds / workers + made + (workers - 1) * shared / LINK / workers
+            legs, traces = 8 * (N + P / 2) * M, 41 * kinks * M
+            points = EVALUATIONS * len(POINTS) * M * (N + P + 8 * min(N, P))
+            moved += 8 * (N * P + 2 * M * P) + (workers - 1) * shared + legs + traces + points
+            rows = min(2 * N + N // 4 + 64, N + P)
+            peak = max(peak, 2 * shared + 8 * (min(rows, N) * N + 2 * N * P + 4 * min(rows, 4 * P) ** 2))
+        return busy / 3600, peak / 1e9, moved / 1e9
+
+
+def resnet_50() -> list[tuple[int, int]]:
+    """(N, M) of its convolutions, whose batch norms leave them no bias, and of its last layer."""
+    layers, width = [(7 * 7 * 3, 64)], 64
+    for blocks, inner in ((3, 64), (4, 128), (6, 256), (3, 512)):
+        for block in range(blocks):
+            layers += [(width, inner), (9 * inner, inner), (inner, 4 * inner)]
+            layers += [(width, 4 * inner)] * (block == 0)
+            width = 4 * inner
+    return [*layers, (2049, 1000)]
+
+
+NETWORKS = {"VGG-16, fc6": ([(25_089, 4096)], 1000), "ResNet-50, 54 layers": (resnet_50(), 2000)}
+
+
+def sweeps() -> None:
     print(
-        f"{NETWORK}, all layers, {len(POINTS)} epsilons from {POINTS[0]} to {POINTS[-1]}. One worker and two, each a "
-        f"process with one thread, {TURNS} times in turn; seconds are the least of each. Efficiency is the seconds of "
-        "one worker over twice those of two. Whoever asks, and the scheduler, share the same cores.\n"
+        f"{NETWORK}, all layers, {len(POINTS)} epsilons from {POINTS[0]} to {POINTS[-1]} a method. One worker and two, "
+        f"each a process with one thread, {TURNS} times in turn; seconds are the least of each. Efficiency is the "
+        "seconds of one worker over twice those of two. Whoever asks, and the scheduler, share the same cores.\n"
     )
     print("| methods | points | 1 worker, s | 2 workers, s | efficiency | MB sent | MB received |")
     print("|---|---|---|---|---|---|---|")
     network = Plan(NETWORK, LAYERS).network(load_bundle(NETWORK))
+    small = Plan("digits_mlp", ("fc2",)).network(load_bundle("digits_mlp"))
     with tempfile.TemporaryDirectory() as folder:
         one, two = Party(Path(folder) / "one", 1), Party(Path(folder) / "two", 2)
-        small = Plan("digits_mlp", ("fc2",)).network(load_bundle("digits_mlp"))
         for party in (one, two):  # what is compiled is loaded
             swept(small, ("nettrim", "exactobs"), party.address)
         for names in SWEEPS:
@@ -134,17 +185,55 @@ def main() -> None:
             )
         one.close()
         two.close()
+
+
+def paths() -> Costs:
     print(f"\n## A neuron's path\n\nDown to epsilon = {EPSILON}, mean of {NEURONS} neurons, one thread.\n")
     print("| inputs N | samples P | kinks | seconds | microseconds a kink |\n|---|---|---|---|---|")
-    rows = []
     path(64, 100)  # what is compiled is loaded
+    found = []
     for N, P in SIZES:
         seconds, kinks = path(N, P)
-        rows.append((N, P, kinks, seconds))
+        found.append((seconds, kinks))
         print(f"| {N:,} | {P:,} | {kinks:,.0f} | {seconds:.3f} | {1e6 * seconds / kinks:.0f} |", flush=True)
-    (c, a, b, k), off = fitted(rows)
-    print(f"\nseconds = {np.exp(c):.2g} N^{a:.2f} P^{b:.2f} kinks^{k:.2f}, within a factor of {off:.2f} of every row.")
+    N, P = ([float(size[i]) for size in SIZES] for i in range(2))
+    seconds, kinks = ([row[i] for row in found] for i in range(2))
+    (by_kinks, off_kinks), (by_seconds, off) = fitted([N, P], kinks), fitted([N, P, kinks], seconds)
+    flops = gigaflops(torch.float64)
+    print(
+        f"\nkinks = {np.exp(by_kinks[0]):.3g} N^{by_kinks[1]:.2f} P^{by_kinks[2]:.2f}, within a factor of "
+        f"{off_kinks:.2f} of every row;\nseconds = {np.exp(by_seconds[0]):.3g} N^{by_seconds[1]:.2f} "
+        f"P^{by_seconds[2]:.2f} kinks^{by_seconds[3]:.2f}, within {off:.2f}.\n"
+        f"A product of matrices runs at {flops:.1f} Gflop/s in double precision."
+    )
+    return Costs(by_kinks, by_seconds, flops * 1e9)
+
+
+def estimates(costs: Costs) -> None:
+    print(
+        "\n## On paper\n\nFrom these constants, by the arithmetic of [How sweeps scale](scaling.md): Net-Trim, "
+        f"{len(POINTS)} points, workers of one thread as measured here, a link of {LINK / 1e9:.2f} GB/s each. "
+        "Nobody has run these.\n"
+    )
+    print("| network | samples | kinks | seconds a neuron | workers | hours | GB a worker | GB moved |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, (layers, P) in NETWORKS.items():
+        kinks, seconds = costs.path(max(layers)[0], P)
+        for workers in (8, 64):
+            hours, peak, moved = costs.estimate(layers, P, workers)
+            print(
+                f"| {name} | {P:,} | {kinks:,.0f} | {seconds:.1f} | {workers} | {hours:,.1f} | {peak:,.1f} | "
+                f"{moved:,.0f} |"
+            )
+    print("\nKinks and seconds are those of a neuron of the layer with the most inputs.")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print(f"# More workers, measured\n\n{environment.sentence()}, distributed {metadata.version('distributed')}.\n")
+    sweeps()
+    estimates(paths())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from benchmarks.party import ROOT, Party, until
@@ -22,9 +23,10 @@ from nettrim_core import LayerProblem, cluster
 from nettrim_core.cluster import connected
 from nettrim_core.durable import Runs, State, Store
 from nettrim_core.executor import LOCAL, carried_out_by, current
-from nettrim_core.inputs import BLOCK
+from nettrim_core.inputs import BLOCK, gram, summed
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan
+from nettrim_core.ranking import sparsest
 from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.workbench import Workbench
 from nettrim_core.worker import serve
@@ -160,6 +162,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(fragile: Party) -> None:
     same(here, found)
 
 
+@pytest.mark.long
 def test_what_only_the_killed_worker_had_is_sent_again(fragile: Party) -> None:
     fragile.add()
     fragile.arrived(1)
@@ -262,19 +265,26 @@ def _uses(dask_worker: Any) -> int:
     return sum("carry_out" in str(entry) or "nettrim" in str(entry) for entry in dask_worker.state.log)
 
 
+@pytest.mark.long
 def test_workers_whose_bits_would_differ_are_refused(fragile: Party, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(ROOT / "nettrim_core", other / "nettrim_core", ignore=shutil.ignore_patterns("__pycache__"))
     (other / "nettrim_core" / "rows.py").open("a").write("# another version\n")
     fragile.add(other)
     fragile.arrived(1)
-    with pytest.raises(ValueError, match="has other sources of nettrim-studio: its results would"), there(fragile):
+    with (
+        pytest.raises(ValueError, match="has other sources of nettrim-studio: its results would"),
+        connected(fragile.address),
+    ):
         pass
     fragile.workers[0].kill()
     until(lambda: not fragile.ask(lambda client: client.nthreads()))
     fragile.add(threads=2)
     fragile.arrived(1)
-    with pytest.raises(ValueError, match="does 2 tasks at a time: start workers with --nthreads 1"), there(fragile):
+    with (
+        pytest.raises(ValueError, match="does 2 tasks at a time: start workers with --nthreads 1"),
+        connected(fragile.address),
+    ):
         pass
 
 
@@ -284,13 +294,37 @@ def test_a_worker_that_joins_later_is_looked_at_too(party: Party) -> None:
         found.client.submit(cluster.carry_out, work).result()
 
 
+def test_a_search_ends_where_it_does_whatever_was_measured_before() -> None:
+    """Along errors that go up and down, so that there are many places where it could end."""
+    rng = np.random.default_rng(0)
+    errors = (np.arange(400) / 400 + 0.3 * rng.random(400)).tolist()
+    errors[0] = 0.0
+    for allowed in np.linspace(0.05, 1.0, 30):
+        measured: list[int] = []
+        place = sparsest(lambda p: (measured.append(p), errors[p])[1], 399, allowed)
+        assert errors[place] <= allowed < errors[place + 1]
+        assert len(measured) == len(set(measured)) < 25
+    problem = random_layer(20, 9, 60, seed=3)
+    for name in ("lobs", "wanda", "sparsegpt"):
+        alone = {e: bits(next(METHODS[name].path(problem, [e])).U) for e in EPSILONS}
+        for order in (EPSILONS, EPSILONS[::-1]):
+            assert [bits(result.U) for result in METHODS[name].path(problem, order)] == [alone[e] for e in order]
+
+
+def test_moments_are_summed_two_by_two() -> None:
+    said = [summed(iter("abcdefg"[:count]), lambda a, b: f"({a}{b})") for count in range(1, 8)]
+    assert said == ["a", "(ab)", "((ab)c)", "((ab)(cd))", "(((ab)(cd))e)", "(((ab)(cd))(ef))", "(((ab)(cd))((ef)g))"]
+    X = deep().X
+    assert isinstance(X, Tensor)
+    found, exact = gram(X), X.double() @ X.double().T
+    torch.testing.assert_close(found, exact, rtol=1e-13, atol=1e-9)
+    few = X[:, :BLOCK]
+    assert torch.equal(gram(few), few.double() @ few.double().T)
+
+
 def test_versions_are_named() -> None:
     with pytest.raises(ValueError, match="has torch 1, not 2: its results would"):
         cluster.check(("tcp://a:1", 1, "x", {"torch": "1", "numpy": "3"}), "y", {"torch": "2", "numpy": "3"})
-
-
-def there(party: Party) -> Any:
-    return connected(party.address)
 
 
 def test_what_cannot_be_is_said_in_a_sentence(
@@ -317,3 +351,62 @@ def test_a_refusal_of_a_task_is_that_of_the_method(party: Party) -> None:
     layer, method = random_layer(20, 4, 10), dataclasses.replace(METHODS["exactobs"], damping=0.0)
     with connected(party.address) as found, carried_out_by(found), pytest.raises(ValueError, match="use a damping of"):
         list(method.path(layer, [0.1]))
+
+
+@pytest.fixture
+def networks() -> Iterator[list[str]]:
+    """Three networks with addresses 10.77.0.1 to .3, of which the first joins the others."""
+    names = [f"nettrim{os.getpid()}{i}" for i in range(3)]
+    hub = names[0]
+    commands = [f"ip netns add {name}" for name in names]
+    commands += [f"ip -n {hub} link add bridge type bridge", f"ip -n {hub} addr add 10.77.0.1/24 dev bridge"]
+    for i, name in enumerate(names[1:], 2):
+        commands += [
+            f"ip -n {hub} link add to{i} type veth peer name eth0 netns {name}",
+            f"ip -n {hub} link set to{i} master bridge up",
+            f"ip -n {name} addr add 10.77.0.{i}/24 dev eth0",
+            f"ip -n {name} link set eth0 up",
+        ]
+    commands += [f"ip -n {hub} link set bridge up", *(f"ip -n {name} link set lo up" for name in names)]
+    try:
+        for command in commands:
+            subprocess.run(command.split(), check=True)
+        yield [f"ip netns exec {name}" for name in names]
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False)
+
+
+@pytest.mark.long  # it needs root, and ip
+def test_workers_in_networks_of_their_own(networks: list[str], tmp_path: Path) -> None:
+    hub, *others = (words.split() for words in networks)
+    party = Party(tmp_path / "party", before=hub, host="10.77.0.1")
+    try:
+        for i, words in enumerate(others, 2):
+            party.add(before=words, host=f"10.77.0.{i}")
+        request = asked(["nettrim", "exactobs"], ("fc2", "fc3"), EPSILONS)
+        code = f"""
+import json, torch
+torch.set_num_threads(1)
+from nettrim_core.cluster import connected
+from nettrim_core.tasks.sweeps import sweep
+from nettrim_core.workbench import Workbench
+from tests.test_cluster import _uses
+with connected({party.address!r}) as there:
+    there.client.wait_for_workers(2)
+answers = list(sweep({request!r}, Workbench(scheduler={party.address!r})))
+with connected({party.address!r}) as there:
+    print(json.dumps([answers, there.client.run(_uses)]))
+"""
+        done = subprocess.run(
+            [*hub, sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        answers, uses = json.loads(done.stdout)
+    finally:
+        party.close()
+    same(list(sweep(request, Workbench())), answers)
+    assert {address.rpartition(":")[0]: used > 0 for address, used in uses.items()} == {
+        "tcp://10.77.0.2": True, "tcp://10.77.0.3": True,
+    }  # fmt: skip
