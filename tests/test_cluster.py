@@ -265,6 +265,11 @@ def _uses(dask_worker: Any) -> int:
     return sum("carry_out" in str(entry) or "nettrim" in str(entry) for entry in dask_worker.state.log)
 
 
+def admitted(party: Party) -> None:
+    with connected(party.address):
+        pass
+
+
 @pytest.mark.long
 def test_workers_whose_bits_would_differ_are_refused(fragile: Party, tmp_path: Path) -> None:
     other = tmp_path / "other"
@@ -299,8 +304,9 @@ def test_a_search_ends_where_it_does_whatever_was_measured_before() -> None:
     rng = np.random.default_rng(0)
     errors = (np.arange(400) / 400 + 0.3 * rng.random(400)).tolist()
     errors[0] = 0.0
+    measured: list[int] = []
     for allowed in np.linspace(0.05, 1.0, 30):
-        measured: list[int] = []
+        measured.clear()
         place = sparsest(lambda p: (measured.append(p), errors[p])[1], 399, allowed)
         assert errors[place] <= allowed < errors[place + 1]
         assert len(measured) == len(set(measured)) < 25
