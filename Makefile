@@ -74,6 +74,7 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/lenet_certified.py
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/budget.py
+	$(BIN)/python benchmarks/scaling.py
 
 # many visitors at once, on a server of its own: five minutes and what is then compared, or half an hour
 load: $(VENV)/.test

@@ -7,6 +7,7 @@ the bytes that go to and fro. Prints Markdown. Ten minutes.
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the folder above, as for tests
 
 from benchmarks.party import Party
 from nettrim_core import METHODS, environment, load_bundle, sent
@@ -133,7 +136,7 @@ class Costs:
     def estimate(self, layers: Sequence[tuple[int, int]], P: int, workers: int) -> tuple[float, float, float]:
         """(hours, GB that a worker holds at its peak, GB moved) of layers (N, M): a path for each neuron down to
         EPSILON, and POINTS points. See docs/scaling.md for the arithmetic."""
-        busy = moved = peak = 0.0
+        busy = moved = held = most = 0.0
         for N, M in layers:
             kinks, seconds = self.path(N, P)
             shared = 8 * (2 * N * P + N**2 + 2 * M * P) + M * P
@@ -143,8 +146,9 @@ class Costs:
             points = EVALUATIONS * len(POINTS) * M * (N + P + 8 * min(N, P))
             moved += 8 * (N * P + 2 * M * P) + (workers - 1) * shared + legs + traces + points
             rows = min(2 * N + N // 4 + 64, N + P)
-            peak = max(peak, 2 * shared + 8 * (min(rows, N) * N + 2 * N * P + 4 * min(rows, 4 * P) ** 2))
-        return busy / 3600, peak / 1e9, moved / 1e9
+            held += shared
+            most = max(most, shared + 8 * (min(rows, N) * N + 2 * N * P + 4 * min(rows, 4 * P) ** 2))
+        return busy / 3600, (held + most) / 1e9, moved / 1e9
 
 
 def resnet_50() -> list[tuple[int, int]]:

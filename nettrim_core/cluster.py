@@ -200,6 +200,7 @@ class Cluster:
                     remote.renew()
             with suppress(_Lost):
                 return [sent.value for sent in self._results([remote.future for remote in wanted])]
+            time.sleep(LOOK / 4)  # until the scheduler knows who is gone
         raise ValueError(f"workers of {self.address} come and go too fast; {CARRY_ON}")
 
     def _results(self, futures: list[Any]) -> list[Sent]:
