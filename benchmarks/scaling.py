@@ -35,7 +35,7 @@ from nettrim_core.response import response_set
 NETWORK, LAYERS = "lenet_300_100", ("fc1", "fc2", "fc3")
 POINTS = [float(f"{e:.3g}") for e in np.geomspace(0.5, 0.02, 12)]
 SWEEPS = (("nettrim", "exactobs"), ("nettrim",), ("exactobs",), ("lobs", "magnitude_refit"))
-TURNS = 2
+TURNS = 1
 LINK = 1.25e9  # bytes a second between machines: ten gigabits
 EVALUATIONS = 2  # of a solution, for each point: the root, and once more to correct it
 NEURONS, EPSILON = 6, 0.1
