@@ -64,7 +64,10 @@ class Party:
             process.wait()
 
     def _start(self, command: list[str], root: Path) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+        environment = {
+            **os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1",
+            "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",  # to one that is gone, for what others have by now
+        }  # fmt: skip
         with (self.folder / f"log{len(self.processes)}").open("wb") as log:
             process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
         self.processes.append(process)

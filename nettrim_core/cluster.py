@@ -293,7 +293,7 @@ def connected(address: str) -> Iterator[Cluster]:
     if not re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+", address):
         raise ValueError(f"scheduler = {address!r} is no address of a scheduler; one is tcp://10.0.0.1:8786")
     try:
-        import dask
+        import dask.config
         import distributed
     except ImportError as error:
         raise ValueError(f"{address}: {INSTALL}") from error

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,17 +150,32 @@ def test_a_worker_is_killed_and_nothing_is_lost(fragile: Party) -> None:
     for _ in range(3):
         fragile.add()
     fragile.arrived(3)
-    request = asked(["exactobs", "nettrim"], ("fc1", "fc2"), [0.3, 0.1, 0.05])
+    epsilons = [0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.04, 0.03, 0.02]
+    request = asked(["exactobs", "nettrim"], ("fc1", "fc2"), epsilons, samples=400)
     here = list(sweep(request, Workbench()))
+    begun = threading.Event()
+    killing = threading.Thread(target=kill_at_work, args=(fragile, begun))
+    killing.start()
     found = []
-    for number, answer in enumerate(sweep(request, Workbench(scheduler=fragile.address))):
+    for answer in sweep(request, Workbench(scheduler=fragile.address)):
         found.append(answer)
-        if number == 1:
-            at_work = fragile.ask(lambda client: client.processing())
-            assert sum(map(len, at_work.values())) > 0
-            fragile.workers[0].send_signal(signal.SIGKILL)
-    assert fragile.workers[0].wait() == -signal.SIGKILL
+        begun.set()
+    assert fragile.workers[0].poll() == -signal.SIGKILL  # and that before the end
+    killing.join()
     same(here, found)
+
+
+def kill_at_work(party: Party, begun: threading.Event) -> None:
+    """The first worker, once there are results and it has something to do."""
+    victim = party.workers[0]  # its name is its place
+
+    def busy(client: Any) -> bool:
+        workers, at_work = client.scheduler_info(n_workers=-1)["workers"], client.processing()
+        return any(at_work.get(address) for address, worker in workers.items() if worker["name"] == 0)
+
+    party.ask(lambda client: begun.wait(60) and until(lambda: busy(client)))
+    victim.kill()
+    victim.wait()
 
 
 @pytest.mark.long
