@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import os
 import shutil
@@ -14,9 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import numpy as np
 import pytest
 import torch
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from torch import Tensor
 
 from benchmarks.party import ROOT, Party, until
@@ -201,8 +207,8 @@ def _item(place: int, values: np.ndarray) -> float:
     return float(values[place])
 
 
-def test_a_scheduler_that_dies_leaves_a_run_that_goes_on_here(
-    fragile: Party, nettrim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+def test_a_scheduler_that_dies_leaves_a_run_that_goes_on_with_another(
+    fragile: Party, party: Party, nettrim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
     fragile.add()
     fragile.arrived(1)
@@ -220,8 +226,10 @@ def test_a_scheduler_that_dies_leaves_a_run_that_goes_on_here(
     assert sentence == f"nettrim: the scheduler at {fragile.address} is gone; {cluster.CARRY_ON}"
     assert 1 < run.done < run.total == 20
     assert len(runs.reports(run.id)) == run.done
-    code, out, _ = nettrim("resume", run.id, "--json")
+    before = party.ask(lambda client: client.run(_last))
+    code, out, _ = nettrim("resume", run.id, "--scheduler", party.address, "--json")
     assert (code, len(json.loads(out)["reports"])) == (0, 20)
+    assert before != party.ask(lambda client: client.run(_last))
     (done,) = runs.all()
     assert (done.state, done.done) == (State.DONE, 20)
 
@@ -374,6 +382,46 @@ def test_a_refusal_of_a_task_is_that_of_the_method(party: Party) -> None:
     layer, method = random_layer(20, 4, 10), dataclasses.replace(METHODS["exactobs"], damping=0.0)
     with connected(party.address) as found, carried_out_by(found), pytest.raises(ValueError, match="use a damping of"):
         list(method.path(layer, [0.1]))
+
+
+@pytest.mark.long
+def test_over_tls_only_who_has_a_certificate_is_answered(
+    nettrim: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    ours, theirs = (certificate(tmp_path / name) for name in ("ours", "theirs"))
+    tls = {"comm.require-encryption": True, "comm.default-scheme": "tls", "comm.tls.ca-file": ours["cert"]}
+    tls |= {f"comm.tls.{role}.{kind}": ours[kind] for role in ("scheduler", "worker", "client") for kind in ours}
+    for name, value in tls.items():
+        monkeypatch.setenv("DASK_DISTRIBUTED__" + name.replace(".", "__").replace("-", "_").upper(), str(value))
+    words = ["sweep", "digits_mlp", *SMALL, "--methods", "lobs", "--epsilons", "0.1", "--json", "--scheduler"]
+    monkeypatch.setattr(cluster, "CONNECT", 3.0)
+    with dask.config.set({f"distributed.{name}": value for name, value in tls.items()}):
+        party = Party(tmp_path / "party", 1)
+        try:
+            assert party.address.startswith("tls://")
+            before = party.ask(lambda client: client.run(_last))
+            code, out, said = nettrim(*words, party.address)
+            assert (code, len(json.loads(out)["points"])) == (0, 1), said
+            assert before != party.ask(lambda client: client.run(_last))
+            with dask.config.set({f"distributed.comm.tls.client.{kind}": theirs[kind] for kind in theirs}):
+                code, _, said = nettrim(*words, party.address)
+            assert code == 1
+            assert said.splitlines()[-1].startswith(f"nettrim: no scheduler answers at {party.address} (")
+        finally:
+            party.close()
+
+
+def certificate(folder: Path) -> dict[str, str]:
+    """The files of a certificate that vouches for itself, and of its key."""
+    folder.mkdir()
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "nettrim")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+    signed = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(key, SHA256())
+    (folder / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return {kind: str(folder / f"{kind}.pem") for kind in ("cert", "key")}
 
 
 @pytest.fixture
