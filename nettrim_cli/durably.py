@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,6 +16,7 @@ import typer
 from nettrim_cli import show
 from nettrim_core.bundle import Bundle
 from nettrim_core.data.rows import Reading
+from nettrim_core.devices import device_of
 from nettrim_core.durable.carry import carried_out, written_down
 from nettrim_core.durable.kept import Kept
 from nettrim_core.durable.runs import Recording, Run, Runs, State
@@ -27,15 +29,16 @@ Answers = Iterator[dict[str, Any]]
 
 
 def begun(
-    request: dict[str, Any], total: int, name: str, bundle: Bundle, subject: dict[str, Any]
+    request: dict[str, Any], total: int, name: str, bundle: Bundle, subject: dict[str, Any], device: str
 ) -> tuple[Store | None, Recording | None]:
     """The store, and the run that is written down in it from now on; the reason, on stderr, where that cannot be."""
     store = Store.configured()
     if store is None:
         return None, None
+    elsewhere = "" if device_of(device).type == "cpu" else f"{json.dumps(request, sort_keys=True)} {device}"
     recording = Runs(store).begin(
-        request, total, name, fingerprint=bundle.fingerprint,
-        subject={**subject, "threads": torch.get_num_threads()},
+        request, total, name, key=elsewhere, fingerprint=bundle.fingerprint,
+        subject={**subject, "threads": torch.get_num_threads(), "device": device},
     )  # fmt: skip
     if recording is not None:
         show.notice(f"run {recording.id}; if it breaks off, nettrim resume {recording.id} carries it on")
@@ -47,10 +50,10 @@ def begun(
 @contextmanager
 def answering(
     request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle],
-    scheduler: str,
+    scheduler: str, device: str,
 ) -> Iterator[Answers]:  # fmt: skip
     """The answers to a request, one by one."""
-    with closing(carried_out(request, store, recording, bundles, scheduler)) as answers:
+    with closing(carried_out(request, store, recording, bundles, scheduler, device)) as answers:
         yield answers
     tell_trouble(store)
 
@@ -182,7 +185,9 @@ def resume(word: str, scheduler: str, as_json: bool) -> None:
     try:
         with (
             show.progress() as hear,
-            answering(run.asked.request, store, recording, bundles, scheduler) as answers,
+            answering(
+                run.asked.request, store, recording, bundles, scheduler, run.asked.subject.get("device", "")
+            ) as answers,
         ):
             for number, answer in enumerate(answers, 1):
                 told = [*told, answer] if "report" in answer or "point" in answer else told

@@ -51,6 +51,7 @@ Scale = Annotated[
     list[str], typer.Option(metavar="LAYER=FACTOR", help="A factor on epsilon for one layer. May be repeated.")
 ]
 Threads = Annotated[int | None, typer.Option(help="Threads to compute with; all cores, if not given.")]
+Device = Annotated[str, typer.Option(help="Where to compute: cpu, or cuda for a GPU.")]
 Scheduler = Annotated[
     str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:port, whose workers solve sweeps.")
 ]
@@ -65,15 +66,16 @@ def prune(
     model: Model, method: Method = "nettrim", epsilon: Epsilon = None, data: DataFile = "",
     architecture: Architecture = None, layers: Layers = "", settings: Set = [], cascade: CascadeFlag = False,  # noqa: B006
     scale: Scale = [], samples: Samples = None, seed: Seed = 0, patches: Patches = "2000",  # noqa: B006
-    batchnorm: BatchNorm = "reestimate", threads: Threads = None, out: Out = None, formats: Formats = USUAL,
-    as_json: Json = False,
+    batchnorm: BatchNorm = "reestimate", threads: Threads = None, device: Device = "", out: Out = None,
+    formats: Formats = USUAL, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Prune a network once, judge it on the test rows, and export it if --out is given."""
     from nettrim_cli import pruning
 
     subject = pruning.Subject(
-        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads
-    )
+        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads,
+        device,
+    )  # fmt: skip
     pruning.prune(subject, method, epsilon, out, formats, as_json)
 
 
@@ -84,7 +86,7 @@ def sweep(
     epsilons: Annotated[str, typer.Option(help="Epsilons, with commas between; the studio's, if not given.")] = "",
     data: DataFile = "", architecture: Architecture = None, layers: Layers = "", settings: Set = [],  # noqa: B006
     cascade: CascadeFlag = False, scale: Scale = [], samples: Samples = None, seed: Seed = 0,  # noqa: B006
-    patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None,
+    patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None, device: Device = "",
     csv: Annotated[Path | None, typer.Option(help="A file for the curves, a line for each point.")] = None,
     scheduler: Scheduler = "", as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -92,8 +94,9 @@ def sweep(
     from nettrim_cli import pruning
 
     subject = pruning.Subject(
-        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads
-    )
+        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads,
+        device,
+    )  # fmt: skip
     pruning.sweep(subject, methods, epsilons, csv, scheduler, as_json)
 
 
@@ -110,15 +113,16 @@ def allocate(
     loss: Annotated[str, typer.Option(help="What a layer's error is priced by: auto, kl, squared.")] = "auto",
     data: DataFile = "", architecture: Architecture = None, layers: Layers = "", settings: Set = [],  # noqa: B006
     cascade: CascadeFlag = False, samples: Samples = None, seed: Seed = 0, patches: Patches = "2000",
-    batchnorm: BatchNorm = "reestimate", threads: Threads = None, out: Out = None, formats: Formats = USUAL,
-    as_json: Json = False,
+    batchnorm: BatchNorm = "reestimate", threads: Threads = None, device: Device = "", out: Out = None,
+    formats: Formats = USUAL, as_json: Json = False,
 ) -> None:  # fmt: skip
     """One budget for the whole network: how much each layer gives, and at what price."""
     from nettrim_cli import pruning
 
     subject = pruning.Subject(
-        model, data, architecture, layers, settings, cascade, [], samples, seed, patches, batchnorm, threads
-    )
+        model, data, architecture, layers, settings, cascade, [], samples, seed, patches, batchnorm, threads,
+        device,
+    )  # fmt: skip
     target = {"sparsity": zeros, "left": multiply_adds, "drop": accuracy_drop}
     pruning.allocate(subject, method, target, rule, loss, lock, out, formats, as_json)
 
@@ -133,15 +137,16 @@ def finetune(
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     data: DataFile = "", architecture: Architecture = None, layers: Layers = "", settings: Set = [],  # noqa: B006
     cascade: CascadeFlag = False, scale: Scale = [], samples: Samples = None, seed: Seed = 0,  # noqa: B006
-    patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None, out: Out = None,
-    formats: Formats = USUAL, as_json: Json = False,
+    patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None, device: Device = "",
+    out: Out = None, formats: Formats = USUAL, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Prune, then let what is left learn again with zeros held. Ctrl-C keeps the best network so far, and says so."""
     from nettrim_cli import pruning
 
     subject = pruning.Subject(
-        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads
-    )
+        model, data, architecture, layers, settings, cascade, scale, samples, seed, patches, batchnorm, threads,
+        device,
+    )  # fmt: skip
     pruning.finetune(subject, method, epsilon, rounds, epochs, rate, out, formats, as_json)
 
 

@@ -74,10 +74,10 @@ def deliver(subject: Subject, recipe: Recipe, out: Path | None, formats: str, as
     store, recording = None, None
     if recipe.budget is not None or recipe.training is not None:
         store, recording = durably.begun(
-            request, 0, f"{recipe.plan.bundle}: {recipe.method_name}", subject.bundle, subject.again
+            request, 0, f"{recipe.plan.bundle}: {recipe.method_name}", subject.bundle, subject.again, subject.device
         )
     with show.progress() as hear, durably.kept_for(store, recording) as kept:
-        outcome = carry_out(recipe, subject.bundle, durably.heard(recording, hear), kept)
+        outcome = carry_out(recipe, subject.bundle.on(subject.device), durably.heard(recording, hear), kept)
         if outcome.interrupted and recording is not None:
             recording.ended(State.STOPPED)
     checks = [] if out is None else written(outcome, out, wanted)
@@ -143,11 +143,15 @@ def sweep(
     ended = True
     request = {"task": "sweep", "sweeps": [{"plan": plan.to_dict(), "curves": _curves(ready, grid)}]}
     total = len(chosen) * len(set(grid))
-    store, recording = durably.begun(request, total, f"{plan.bundle}: {methods}", subject.bundle, subject.again)
+    store, recording = durably.begun(
+        request, total, f"{plan.bundle}: {methods}", subject.bundle, subject.again, subject.device
+    )
     try:
         with (
             show.progress() as hear,
-            durably.answering(request, store, recording, {plan.bundle: subject.bundle}, scheduler) as answers,
+            durably.answering(
+                request, store, recording, {plan.bundle: subject.bundle}, scheduler, subject.device
+            ) as answers,
         ):
             for answer in answers:
                 point = Point.from_dict(answer["point"])

@@ -20,6 +20,8 @@ from torch import nn
 from nettrim_cli import show
 from nettrim_core import environment
 from nettrim_core.bundle import load_bundle, sample_names
+from nettrim_core.configuration import Work
+from nettrim_core.devices import device_of
 from nettrim_core.durable import Runs, Store
 from nettrim_core.durable.address import address
 from nettrim_core.durable.sealed import Sealed
@@ -75,7 +77,8 @@ def doctor(as_json: bool) -> None:
 
 
 def _machine() -> str:
-    return f"{environment.machine()}, {torch.get_num_threads()} threads"
+    device = device_of(Work.configured().device)
+    return f"{environment.machine()}, {torch.get_num_threads()} threads; solves on {device}"
 
 
 def _packages() -> str:

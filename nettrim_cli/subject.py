@@ -14,8 +14,10 @@ from nettrim_core import environment
 from nettrim_core.bundle import Bundle, load_bundle, sample_names
 from nettrim_core.capture import anatomy
 from nettrim_core.cascade import Cascade
+from nettrim_core.configuration import Work
 from nettrim_core.data import DataOptions, fits, load_data
 from nettrim_core.data.rows import Reading
+from nettrim_core.devices import device_of
 from nettrim_core.models import load_model
 from nettrim_core.plan import SAMPLES, Plan
 
@@ -36,11 +38,14 @@ class Subject:
     patches: str
     batchnorm: str
     threads: int | None
+    device: str
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"--threads {self.threads}: at least 1 is needed")
         torch.set_num_threads(self.threads or environment.cores())
+        self.device = self.device or Work.configured().device
+        device_of(self.device)  # refuses what is not there
 
     @cached_property
     def words(self) -> Words:

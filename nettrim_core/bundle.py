@@ -12,11 +12,12 @@ safetensors, and arrays are read with ``allow_pickle=False``.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
 from nettrim_core.data.rows import Data
+from nettrim_core.devices import device_at, device_of
 from nettrim_core.places import SAMPLE_MODELS
 from nettrim_core.rows import Rows
 
@@ -73,6 +75,17 @@ class Bundle:
         rows = torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:n]
         return self.calibration[rows.sort().values]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is. The rows are on the CPU."""
+        return device_at(self.model)
+
+    def on(self, device: str) -> Bundle:
+        """The same with the network elsewhere, such as on "cuda", where it is pruned then. Raises ValueError, one
+        sentence, where torch finds no such device."""
+        there = device_of(device)
+        return self if there == self.device else replace(self, model=copy.deepcopy(self.model).to(there))
+
     @cached_property
     def fingerprint(self) -> str:
         """Content hash of weights and data: what a stored result of this bundle is valid for. That of a sample, whose
@@ -83,7 +96,7 @@ class Bundle:
             digest.update(json.dumps([describe(self.model), shapes]).encode())
         for key, value in self.model.state_dict().items():
             digest.update(key.encode())
-            digest.update(value.contiguous().numpy().tobytes())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
         for inputs, labels in (self.train, self.validation, self.test):
             digest.update(inputs.contiguous().numpy().tobytes())
             if labels is not None:

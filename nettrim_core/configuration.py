@@ -73,9 +73,11 @@ class Storage(Section):
 
 @dataclass(frozen=True)
 class Work(Section):
-    """What solving may take of the machine; where 0 is said, the machine says it."""
+    """What solving may take of the machine; where 0 is said, the machine says it. device: where torch computes, cpu or
+    cuda."""
 
     table: ClassVar[str] = "work"
+    device: str = "cpu"
     workers: int = setting(0, 0, 1000, help="jobs that are solved at the same time; 0: one for every two cores")
     threads: int = setting(0, 0, 1000, help="threads of each, at most its share of the cores; 0: all of its share")
     memory_mb: int = setting(0, 0, 10_000_000, help="megabytes that a job may take; 0: half of the machine's memory")

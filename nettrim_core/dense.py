@@ -20,6 +20,7 @@ from nettrim_core.capture import (
     run,
     sampling,
 )
+from nettrim_core.devices import device_at
 from nettrim_core.problem import LayerProblem, Method
 from nettrim_core.refit import Refit
 from nettrim_core.rows import Labelled, Rows
@@ -52,7 +53,7 @@ class Dense:
             raise ValueError(f"max_patches = {max_patches} must be at least 1, or None for all")
         self.model = copy.deepcopy(model).eval()
         self.seed, self.max_patches, self.memory_limit = seed, max_patches, memory_limit
-        self.device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        self.device = device_at(self.model)
         self.inputs = checked_inputs(inputs, "inputs").to(self.device)
         self.test = checked_labelled(test, self.device)
         self.probe = probe(self.model, self.inputs[:1])

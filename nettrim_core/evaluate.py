@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from nettrim_core.capture import run
 from nettrim_core.dense import checked_inputs
+from nettrim_core.devices import device_at
 from nettrim_core.problem import frobenius
 from nettrim_core.report import finite, wilson
 from nettrim_core.rows import Rows
@@ -218,7 +219,7 @@ def _ratio(part: float, whole: float) -> float | None:
 def _outputs_of(model: nn.Module, name: str) -> Callable[[Tensor], Tensor]:
     """Inputs -> outputs in float64 of a copy of the model in eval mode, checked."""
     model = copy.deepcopy(model).eval()
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_at(model)
 
     def outputs(inputs: Tensor) -> Tensor:
         shape = f"inputs of shape {tuple(inputs.shape)}"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nettrim_core.capture import run
+from nettrim_core.devices import device_at
 from nettrim_core.masks import check_masks
 from nettrim_core.problem import Settings, setting
 from nettrim_core.rows import Labelled, Rows
@@ -61,16 +62,18 @@ class FineTuning:
         self, model: nn.Module, masks: Mapping[str, Tensor], data: Labelled, validation: Labelled, how: Training,
         state: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        self.data, self.validation, self.how = data, validation, how
-        self.model = copy.deepcopy(model).eval()
+        there = device_at(model)
+        self.data, self.validation = ((inputs.to(there), targets.to(there)) for inputs, targets in (data, validation))
+        self.how, self.model = how, copy.deepcopy(model).eval()
         self._former = state
         if state is not None:
             self.model.load_state_dict(state["best"])
         check_masks(self.model, masks)
+        masks = {name: mask.to(there) for name, mask in masks.items()}
         for name, mask in masks.items():
             if bool(self.model.get_parameter(name)[~mask].any()):
                 raise ValueError(f"masks: {name!r} has weights that are not zero where its mask says they are")
-        self.masks = dict(masks)
+        self.masks = masks
         self._state: Callable[[], dict[str, Any]] = dict
 
     def state(self) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from nettrim_core.allocate import Budget
 from nettrim_core.assemble import Solved
 from nettrim_core.bundle import Bundle, load_bundle
 from nettrim_core.cluster import connected
-from nettrim_core.configuration import Scheduler
+from nettrim_core.configuration import Scheduler, Work
 from nettrim_core.dense import MEMORY_LIMIT
+from nettrim_core.devices import device_of
 from nettrim_core.durable.kept import Kept, context_of
 from nettrim_core.durable.store import Store
 from nettrim_core.executor import carried_out_by
@@ -37,12 +38,13 @@ class Workbench:
 
     def __init__(
         self, store: Store | None = None, bundles: Mapping[str, Bundle] | None = None, memory: int = 0,
-        scheduler: str = "",
+        scheduler: str = "", device: str = "",
     ) -> None:  # fmt: skip
         """store: where results are kept; None for nowhere. bundles: by the names that plans have for them. scheduler:
-        whose workers solve sweeps; "" for what is configured."""
+        whose workers solve sweeps; device: where torch computes; "" for what is configured."""
         self.store, self.bundles, self.memory = store, dict(bundles or {}), memory or MEMORY_LIMIT
-        self.scheduler = scheduler
+        self.scheduler = scheduler or Scheduler.configured().address
+        self.device = device or Work.configured().device
         self.folders: dict[str, str] = {}
         self.kept = Kept(store)
         self.forget()
@@ -55,8 +57,13 @@ class Workbench:
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """Meanwhile, solve where a scheduler says, if there is to be one."""
-        if address := self.scheduler or Scheduler.configured().address:
-            with connected(address) as cluster, carried_out_by(cluster):
+        if self.scheduler:
+            if device_of(self.device).type != "cpu":
+                raise ValueError(
+                    f"device = {self.device!r} is for solving here, and scheduler = {self.scheduler!r} for solving "
+                    "elsewhere: give one of them"
+                )
+            with connected(self.scheduler) as cluster, carried_out_by(cluster):
                 yield
         else:
             yield
@@ -70,7 +77,7 @@ class Workbench:
         self.results = Known()
 
     def _bundle(self, name: str) -> Bundle:
-        return self.bundles.get(name) or load_bundle(self.folders.get(name, name))
+        return (self.bundles.get(name) or load_bundle(self.folders.get(name, name))).on(self.device)
 
     def _network(self, plan: Plan) -> Network:
         return plan.network(self.bundle(plan.bundle), memory_limit=self.memory)

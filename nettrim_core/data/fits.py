@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nettrim_core.capture import run
 from nettrim_core.data.rows import Data
 from nettrim_core.data.source import shown
+from nettrim_core.devices import device_at
 from nettrim_core.report import Plain, wilson
 
 MOST = 2000  # validation rows that are looked at, evenly spread
@@ -37,10 +38,9 @@ def fits(model: nn.Module, data: Data) -> Fit:
     """Run a copy of the network, in eval mode, on validation rows, and say in a sentence how the two go together;
     nothing is raised for a network that does not take them."""
     network = copy.deepcopy(model).eval()
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
     inputs, labels = data.validation
     step = math.ceil(len(inputs) / MOST)
-    rows = inputs[::step].to(device)
+    rows = inputs[::step].to(device_at(network))
     entered, shapes = _heard(network)
     try:
         outputs = run(network, rows)
@@ -49,7 +49,7 @@ def fits(model: nn.Module, data: Data) -> Fit:
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < 1:
         got = tuple(outputs.shape[1:]) if isinstance(outputs, Tensor) else type(outputs).__name__
         return Fit(False, f"The network takes the samples but gives {shown(got)} for each, not one list of numbers.")
-    count = outputs.shape[1]
+    outputs, count = outputs.cpu(), outputs.shape[1]
     if bad := int((~torch.isfinite(outputs)).any(1).sum()):
         sentence = (
             f"The outputs for {bad:,} of {len(rows):,} validation samples are NaN or infinite: are the values far "

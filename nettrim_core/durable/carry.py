@@ -32,13 +32,14 @@ def written_down(recording: Recording | None) -> Iterator[None]:
 
 def carried_out(
     request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle],
-    scheduler: str = "",
+    scheduler: str = "", device: str = "",
 ) -> Generator[dict[str, Any], None, None]:  # fmt: skip
     """The answers to a request, as a worker gives them: what is kept first, the rest as it is made and kept.
 
     recording: of the run that this is, from :meth:`Runs.begin`. bundles: by the names that the request has for them.
+    scheduler, device: see :class:`Workbench`.
     """
-    bench = Workbench(store, bundles, scheduler=scheduler)
+    bench = Workbench(store, bundles, scheduler=scheduler, device=device)
     with written_down(recording):
         here = {**request, "run": "" if recording is None else recording.id}
         bench.serve(here)

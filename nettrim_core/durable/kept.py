@@ -26,9 +26,15 @@ from nettrim_core.record import Point, point_key
 from nettrim_core.retrain import Saved
 
 
+def source_of(bundle: Bundle) -> str:
+    """Weights, rows, and where they are computed with: another device gives other bits."""
+    kind = bundle.device.type
+    return bundle.fingerprint if kind == "cpu" else f"{bundle.fingerprint} {kind}"
+
+
 def context_of(bundle: Bundle, plan: Plan) -> str:
-    """All that a layer's problem depends on, in parallel: weights, rows, and how these are drawn."""
-    return f"{bundle.fingerprint} {plan.context}"
+    """All that a layer's problem depends on, in parallel: the source, and how its rows are drawn."""
+    return f"{source_of(bundle)} {plan.context}"
 
 
 @dataclass(frozen=True)
@@ -51,11 +57,11 @@ class Kept:
 
     def points(self, bundle: Bundle, plan: Plan) -> Points:
         """Networks pruned by one plan."""
-        return Points(self, bundle.fingerprint, plan)
+        return Points(self, source_of(bundle), plan)
 
     def retraining(self, bundle: Bundle, plan: Plan, what: Any) -> Retraining:
         """A pruning and its retraining. what: the rest of what it depends on, plain data."""
-        return Retraining(self, address("retraining", fingerprint=bundle.fingerprint, plan=of_plan(plan), what=what))
+        return Retraining(self, address("retraining", fingerprint=source_of(bundle), plan=of_plan(plan), what=what))
 
     def price(self, budget: Budget, layer: Target, context: str) -> Offer:
         """What a layer has to offer to a budget, in one context."""

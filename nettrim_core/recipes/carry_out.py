@@ -41,8 +41,9 @@ def carry_out(
     recipe: Recipe, bundle: Bundle, hear: Hear | None = None, kept: Kept | None = None,
     memory_limit: float = MEMORY_LIMIT,
 ) -> Outcome:  # fmt: skip
-    """What a recipe makes of this network and these rows, judged on the test rows. An interrupt during the retraining
-    ends it; the best network so far is what came out, and the recipe that comes back says after how many steps.
+    """What a recipe makes of this network and these rows, judged on the test rows, and put on the CPU. An interrupt
+    during the retraining ends it; the best network so far is what came out, and the recipe that comes back says after
+    how many steps.
 
     hear: called with what is being done, how much of it is done, and of how much. kept: where layers' prices and epochs
     are kept, to go on from; it is not used where the recipe says after how many steps to stop. memory_limit: as for
@@ -59,7 +60,7 @@ def carry_out(
     steps = Steps(recipe.steps)
     here = kept if kept is not None and not recipe.steps else Kept()
     model, report = (_rounds if recipe.rounds else _pruned)(recipe, bundle, tell, steps, here, memory_limit)
-    inputs = recipe.plan.inputs(bundle)
+    model, inputs = model.cpu(), recipe.plan.inputs(bundle)
     done = dataclasses.replace(
         recipe, fingerprint=bundle.fingerprint, steps=steps.cut, made=Made.of(model, report, inputs)
     )

@@ -45,7 +45,7 @@ def _judged(pruned: Any, bundle: Bundle) -> dict[str, Any]:
     inputs, labels = bundle.test
     classes = []
     if whole.changes is not None and labels is not None:
-        old = run(bundle.model, inputs).argmax(1)
+        old = run(bundle.model, inputs.to(bundle.device)).argmax(1).cpu()
         classes = [dataclasses.asdict(entry) for entry in by_class(old, _changed(old, whole.changes), labels)]
     return finite({"evaluation": evaluation.to_dict(), "classes": classes, "noise_samples": noisy.samples})
 

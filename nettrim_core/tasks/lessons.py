@@ -87,7 +87,7 @@ def storage(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any
     """
     problem, U = _solved(request, bench)
     W, V = (_matrix(problem, weights) for weights in (problem.W, U))
-    x = np.ascontiguousarray(problem.inputs[: W.shape[1], 0].float().numpy())  # type: ignore[index]
+    x = np.ascontiguousarray(problem.inputs[: W.shape[1], 0].float().cpu().numpy())  # type: ignore[index]
     own = float((V == 0).mean())
     order = np.random.default_rng(0).permutation(W.size)
     sparse = [csr_matrix(V), *(csr_matrix(_thinned(W, order, fraction)) for fraction in FRACTIONS)]
@@ -111,7 +111,7 @@ def _solved(request: dict[str, Any], bench: Workbench) -> tuple[LayerProblem, Te
 
 def _matrix(problem: LayerProblem, weights: Tensor) -> np.ndarray:
     """(outputs, inputs) float32, the bias left out."""
-    return np.ascontiguousarray(weights[: len(weights) - problem.bias].T.float().numpy())
+    return np.ascontiguousarray(weights[: len(weights) - problem.bias].T.float().cpu().numpy())
 
 
 def _thinned(W: np.ndarray, order: np.ndarray, fraction: float) -> np.ndarray:

@@ -1,0 +1,27 @@
+"""Where torch computes."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name: "cpu", "cuda" or "cuda:1". Raises ValueError, one sentence, for what torch does not know
+    or does not find here."""
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device = {name!r} is no place to compute; there is cpu, cuda, and cuda:1 for a second GPU")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found.type == "cuda" and (found.index or 0) >= count:
+        there = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
+        raise ValueError(f"device = {name!r}: torch {torch.__version__} finds {there} here; cpu is always there")
+    return found
+
+
+def device_at(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
