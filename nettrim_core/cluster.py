@@ -133,7 +133,8 @@ class Cluster:
         self._streams: WeakSet[Ahead[Any]] = WeakSet()
         self._threads: list[threading.Thread] = []
         self._pace: dict[str, float] = {}  # seconds that an item of a task took
-        self._keys, self._closed, self._counted = 0, False, (-LOOK, 1)
+        self._keys, self._closed, self._turn = 0, False, 0
+        self._seen: tuple[float, list[str]] = (-LOOK, [])
 
     def share(self, value: Any) -> Held:
         sent = Sent(value)
@@ -172,9 +173,7 @@ class Cluster:
     @property
     def places(self) -> int:
         """How many tasks are done at the same time, or were a moment ago."""
-        if time.monotonic() - self._counted[0] > LOOK:
-            self._counted = time.monotonic(), max(self._workers(), 1)
-        return self._counted[1]
+        return max(len(self._lately()), 1)
 
     def key(self, name: str) -> str:
         """One that was not used before, as Dask forgets what was released only after a while."""
@@ -241,11 +240,24 @@ class Cluster:
         if self.client.status != "running":
             raise ValueError(f"the scheduler at {self.address} is gone; {CARRY_ON}")
 
-    def _workers(self) -> int:
+    def _workers(self) -> list[str]:
+        """Their addresses."""
         try:
-            return len(self.client.nthreads())
+            return sorted(self.client.nthreads())
         except (OSError, AttributeError, ValueError):  # the scheduler is going
-            return 0
+            return []
+
+    def _lately(self) -> list[str]:
+        """The same, or as it was a moment ago."""
+        if time.monotonic() - self._seen[0] > LOOK:
+            self._seen = time.monotonic(), self._workers()
+        return self._seen[1]
+
+    def _next(self) -> list[str]:
+        """Whose turn it is. Dask would give every task to whoever has what it takes, which is one worker at first, and
+        have the others take some over little by little."""
+        workers, self._turn = self._lately(), self._turn + 1
+        return workers and [workers[self._turn % len(workers)]]
 
     def _once(self, name: str, begin: Callable[[str], Any], made_from: Sequence[Remote]) -> Remote:
         """What has this name, which stands for its content: begun if it is not there."""
@@ -269,7 +281,11 @@ class Cluster:
 
         def begin(key: str) -> Any:
             asked = work if work.size < SMALL else self._scattered(f"{key}-asked", work)
-            return self.client.submit(carry_out, asked, *[other.future for other in held], key=key, pure=False)
+            whose = self._next() if work.value.items is not None else None  # anybody may take it over
+            return self.client.submit(
+                carry_out, asked, *[other.future for other in held], key=key, pure=False,
+                workers=whose or None, allow_other_workers=bool(whose),
+            )  # fmt: skip
 
         return begin, held
 
