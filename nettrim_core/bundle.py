@@ -29,8 +29,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nettrim_core.architecture import describe, restored
+from nettrim_core.capture import device_at
 from nettrim_core.data.rows import Data
-from nettrim_core.devices import device_at, device_of
+from nettrim_core.devices import device_of
 from nettrim_core.places import SAMPLE_MODELS
 from nettrim_core.rows import Rows
 

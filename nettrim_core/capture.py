@@ -184,6 +184,11 @@ def listening(model: nn.Module, names: list[str], hear: Listener) -> Iterator[No
             hook.remove()
 
 
+def device_at(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 @torch.no_grad()
 def run(model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's outputs, batch by batch."""

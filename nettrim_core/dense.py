@@ -15,12 +15,12 @@ from nettrim_core.capture import (
     Target,
     anatomy,
     columns_of,
+    device_at,
     outputs_of,
     probe,
     run,
     sampling,
 )
-from nettrim_core.devices import device_at
 from nettrim_core.problem import LayerProblem, Method
 from nettrim_core.refit import Refit
 from nettrim_core.rows import Labelled, Rows

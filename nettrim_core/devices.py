@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 
 def device_of(name: str) -> torch.device:
@@ -20,8 +19,3 @@ def device_of(name: str) -> torch.device:
         there = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
         raise ValueError(f"device = {name!r}: torch {torch.__version__} finds {there} here; cpu is always there")
     return found
-
-
-def device_at(model: nn.Module) -> torch.device:
-    """Where a model's parameters are."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

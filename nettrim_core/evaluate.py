@@ -18,9 +18,8 @@ from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
-from nettrim_core.capture import run
+from nettrim_core.capture import device_at, run
 from nettrim_core.dense import checked_inputs
-from nettrim_core.devices import device_at
 from nettrim_core.problem import frobenius
 from nettrim_core.report import finite, wilson
 from nettrim_core.rows import Rows

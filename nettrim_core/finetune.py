@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nettrim_core.capture import run
-from nettrim_core.devices import device_at
+from nettrim_core.capture import device_at, run
 from nettrim_core.masks import check_masks
 from nettrim_core.problem import Settings, setting
 from nettrim_core.rows import Labelled, Rows

@@ -56,6 +56,7 @@ KNOW_NETWORKS = {
 }
 # what a method may build on
 UNDER_METHODS = {
+    "executor",
     "problem",
     "inputs",
     "patches",
@@ -125,7 +126,7 @@ def test_pages_do_no_arithmetic_on_weights(path: Path) -> None:
 def test_nothing_loads_a_pickle() -> None:
     for path in [*CORE, *PAGES, ROOT / "app.py"]:
         text = path.read_text()
-        assert not reaches(imports(path), "pickle")
+        assert reaches(imports(path), "pickle") == (path.stem == "sent")  # docs/security.md says who sends it
         assert text.count("torch.load(") == len(re.findall(r"torch\.load\([^()]*, weights_only=True\)", text))
         assert "allow_pickle=True" not in text
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nettrim_core.capture import run
+from nettrim_core.capture import device_at, run
 from nettrim_core.data.rows import Data
 from nettrim_core.data.source import shown
-from nettrim_core.devices import device_at
 from nettrim_core.report import Plain, wilson
 
 MOST = 2000  # validation rows that are looked at, evenly spread
