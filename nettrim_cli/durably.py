@@ -50,7 +50,7 @@ def begun(
 @contextmanager
 def answering(
     request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle],
-    scheduler: str, device: str,
+    scheduler: str | None, device: str,
 ) -> Iterator[Answers]:  # fmt: skip
     """The answers to a request, one by one."""
     with closing(carried_out(request, store, recording, bundles, scheduler, device)) as answers:
@@ -178,7 +178,7 @@ def carried_on(word: str) -> tuple[Run, Store, Recording, dict[str, Bundle]]:
     return run, store, recording, bundles
 
 
-def resume(word: str, scheduler: str, as_json: bool) -> None:
+def resume(word: str, scheduler: str | None, as_json: bool) -> None:
     """Carry a run on, and tell what came out."""
     run, store, recording, bundles = carried_on(word)
     ended, told = True, []
@@ -186,7 +186,7 @@ def resume(word: str, scheduler: str, as_json: bool) -> None:
         with (
             show.progress() as hear,
             answering(
-                run.asked.request, store, recording, bundles, scheduler, run.asked.subject.get("device", "")
+                run.asked.request, store, recording, bundles, scheduler, run.asked.subject.get("device", "cpu")
             ) as answers,
         ):
             for number, answer in enumerate(answers, 1):

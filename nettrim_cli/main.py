@@ -53,7 +53,8 @@ Scale = Annotated[
 Threads = Annotated[int | None, typer.Option(help="Threads to compute with; all cores, if not given.")]
 Device = Annotated[str, typer.Option(help="Where to compute: cpu, or cuda for a GPU.")]
 Scheduler = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:port, whose workers solve sweeps.")
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler, tcp://host:port, whose workers solve sweeps; '' is here."),
 ]
 Out = Annotated[Path | None, typer.Option(help="A folder to export to.")]
 Formats = Annotated[str, typer.Option(help='Files to export, with commas between, or "all".')]
@@ -88,7 +89,7 @@ def sweep(
     cascade: CascadeFlag = False, scale: Scale = [], samples: Samples = None, seed: Seed = 0,  # noqa: B006
     patches: Patches = "2000", batchnorm: BatchNorm = "reestimate", threads: Threads = None, device: Device = "",
     csv: Annotated[Path | None, typer.Option(help="A file for the curves, a line for each point.")] = None,
-    scheduler: Scheduler = "", as_json: Json = False,
+    scheduler: Scheduler = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Curves: methods over epsilons, judged on the validation rows, as the studio shows them."""
     from nettrim_cli import pruning
@@ -197,7 +198,7 @@ def runs(
 @cli.command()
 def resume(
     run: Annotated[str, typer.Argument(help="A run's id, the beginning of it, or its name: nettrim runs lists them.")],
-    scheduler: Scheduler = "", as_json: Json = False,
+    scheduler: Scheduler = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Carry on with a run that broke off, from the last result that was finished."""
     from nettrim_cli import durably

@@ -131,7 +131,7 @@ def formats_of(formats: str) -> list[str]:
 
 
 def sweep(
-    subject: Subject, methods: str, epsilons: str, csv: Path | None, scheduler: str, as_json: bool
+    subject: Subject, methods: str, epsilons: str, csv: Path | None, scheduler: str | None, as_json: bool
 ) -> None:  # fmt: skip
     chosen = names(methods)
     plan, grid = subject.plan, numbers("--epsilons", epsilons) or list(EPSILONS)

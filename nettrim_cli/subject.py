@@ -44,8 +44,7 @@ class Subject:
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"--threads {self.threads}: at least 1 is needed")
         torch.set_num_threads(self.threads or environment.cores())
-        self.device = self.device or Work.configured().device
-        device_of(self.device)  # refuses what is not there
+        self.device = str(device_of(self.device or Work.configured().device))
 
     @cached_property
     def words(self) -> Words:

@@ -10,6 +10,8 @@ same sources and packages as whoever asks, as the bits would be others.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import logging
 import math
 import re
@@ -17,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,11 +32,12 @@ from nettrim_core import environment
 from nettrim_core.ahead import Ahead
 from nettrim_core.durable.address import solver
 from nettrim_core.executor import LOCAL, Held
+from nettrim_core.faults import first_line
 from nettrim_core.sent import Sent
 
 T = TypeVar("T")
 INSTALL = "to work with a scheduler, install Dask's distributed: pip install 'nettrim-studio[cluster]'"
-CARRY_ON = "what is finished is kept, and nettrim resume carries on, here or with another scheduler"
+CARRY_ON = "what is finished is kept, and nettrim resume carries on, with --scheduler of another one, or '' for here"
 CONNECT = 10.0  # seconds in which a scheduler must answer
 ARRIVE = 60.0  # seconds in which there must be a worker
 LOOK = 1.0  # seconds between looks at whether the scheduler is still there
@@ -53,19 +57,21 @@ class Slot:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker is asked: the task for these items, or with none of them, once. version: of whoever asks."""
+    """What a worker is asked: the task for these items, or with none of them, once. version, versions: the sources and
+    packages of whoever asks."""
 
     task: Callable[..., Any]
     items: Sequence[Any] | None
     arguments: Sequence[Any]
     threads: int
     version: str
+    versions: tuple[tuple[str, str], ...]
 
 
 def carry_out(asked: Sent, *held: Sent) -> Sent:
     """On a worker."""
     work: Work = asked.value
-    admitted(work.version)
+    admitted(work.version, work.versions)
     torch.set_num_threads(work.threads)
     given = [held[other.number].value if isinstance(other, Slot) else other for other in work.arguments]
     if work.items is None:
@@ -76,9 +82,9 @@ def carry_out(asked: Sent, *held: Sent) -> Sent:
 
 
 @cache
-def admitted(version: str) -> None:
+def admitted(version: str, versions: tuple[tuple[str, str], ...]) -> None:
     """On a worker: :func:`check` it, once, as one that joins later is not looked at before."""
-    check(own(), version)
+    check(own(), version, dict(versions))
 
 
 def own(dask_worker: Any = None) -> tuple[str, int, str, dict[str, str]]:
@@ -89,13 +95,13 @@ def own(dask_worker: Any = None) -> tuple[str, int, str, dict[str, str]]:
     return worker.address, worker.state.nthreads, solver(), environment.versions()
 
 
-def check(theirs: tuple[str, int, str, dict[str, str]], version: str, versions: dict[str, str] | None = None) -> None:
+def check(theirs: tuple[str, int, str, dict[str, str]], version: str, versions: dict[str, str]) -> None:
     """Raise ValueError, one sentence, for a worker whose results would have other bits."""
     address, tasks, their_version, their_versions = theirs
     if tasks != 1:
         raise ValueError(f"the worker {address} does {tasks} tasks at a time: start workers with --nthreads 1")
     if their_version != version:
-        has = {name: (other, (versions or {}).get(name, other)) for name, other in their_versions.items()}
+        has = {name: (other, versions.get(name, other)) for name, other in their_versions.items()}
         others = [f"{name} {other}, not {mine}" for name, (other, mine) in has.items() if other != mine]
         raise ValueError(
             f"the worker {address} has {', '.join(others) or 'other sources of nettrim-studio'}: its results would "
@@ -206,10 +212,24 @@ class Cluster:
         """_Lost if one will have none; ValueError if the scheduler is gone, or all workers are."""
         from distributed import CancelledError, KilledWorker
 
-        self._wait(futures)
+        ended = threading.Semaphore(0)
+        for future in futures:
+            future.add_done_callback(lambda _: ended.release())
+        for _ in futures:
+            self._wait(lambda: ended.acquire(timeout=LOOK))
+
+        async def gathered() -> list[Sent]:
+            return await self.client.gather(futures, direct=True, asynchronous=True)
+
+        coming = asyncio.run_coroutine_threadsafe(gathered(), self.client.loop.asyncio_loop)
         try:
-            return self.client.gather(futures, direct=True)
+            self._wait(lambda: bool(wait([coming], LOOK).done))
+            return coming.result()
+        except ImportError as error:
+            raise ValueError(f"a worker of {self.address} has no nettrim-studio of this version ({error})") from error
         except (CancelledError, OSError):
+            if any(future.status == "error" for future in futures):
+                raise
             self._check()
             raise _Lost from None
         except KilledWorker as error:
@@ -218,18 +238,15 @@ class Cluster:
                 f"{CARRY_ON}"
             ) from error
 
-    def _wait(self, futures: list[Any]) -> None:
-        """Until all of them have ended, well or not. Without Dask's timeouts, whose exceptions hold on to what is in
+    def _wait(self, ended: Callable[[], bool]) -> None:
+        """Until that is so; it may take LOOK to say. Without Dask's timeouts, whose exceptions hold on to what is in
         use here."""
-        ended, seen = threading.Semaphore(0), time.monotonic()
-        for future in futures:
-            future.add_done_callback(lambda _: ended.release())
-        left = len(futures)
-        while left:
+        seen = time.monotonic()
+        while True:
             self._check()
-            if ended.acquire(timeout=LOOK):
-                left -= 1
-            elif self._workers():
+            if ended():
+                return
+            if self._workers():
                 seen = time.monotonic()
             elif time.monotonic() - seen > ARRIVE:
                 raise ValueError(f"no worker is left at {self.address}; {CARRY_ON}")
@@ -277,9 +294,14 @@ class Cluster:
         held = [other for other in given if isinstance(other, Remote)]
         slots = iter(range(len(held)))
         arguments = [Slot(next(slots)) if isinstance(other, Remote) else other for other in given]
-        work = Sent(Work(task, items, arguments, torch.get_num_threads(), solver()))
+        work = Sent(
+            Work(
+                task, items, arguments, torch.get_num_threads(), solver(), tuple(sorted(environment.versions().items()))
+            )
+        )
 
         def begin(key: str) -> Any:
+            self._check()
             asked = work if work.size < SMALL else self._scattered(f"{key}-asked", work)
             whose = self._next() if work.value.items is not None else None  # anybody may take it over
             return self.client.submit(
@@ -291,8 +313,11 @@ class Cluster:
 
     def _scattered(self, key: str, sent: Sent) -> Any:
         """A value on one worker, from which others have it when they need it."""
-        for attempt in range(ATTEMPTS):
+        begun = time.monotonic()
+        for attempt in itertools.count():
             self._check()
+            if time.monotonic() - begun > ARRIVE:
+                break
             with suppress(OSError, TimeoutError):  # the worker is gone
                 return self.client.scatter({f"{key}-{attempt}": sent}, direct=True, timeout=CONNECT)[f"{key}-{attempt}"]
         raise ValueError(f"no worker of {self.address} can be reached from here; {CARRY_ON}")
@@ -317,11 +342,11 @@ def connected(address: str) -> Iterator[Cluster]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in a sentence
     with dask.config.set({"distributed.comm.timeouts.connect": f"{CONNECT:g}s"}):
         try:
-            client = distributed.Client(address, timeout=CONNECT, set_as_default=False, name="nettrim")
-        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            client = _soon(lambda: distributed.Client(address, timeout=CONNECT, set_as_default=False, name="nettrim"))
+        except Exception as error:  # whatever it is that answers there
             raise ValueError(
-                f"no scheduler answers at {address} ({str(error).splitlines()[0]}): start one with dask scheduler, "
-                "or leave it out to solve here"
+                f"no scheduler answers at {address} ({first_line(error) or type(error).__name__}): start one with "
+                "dask scheduler, or leave it out to solve here"
             ) from error
         cluster = Cluster(client, address)
         try:
@@ -331,8 +356,34 @@ def connected(address: str) -> Iterator[Cluster]:
             cluster.close()
 
 
+def _soon(make: Callable[[], T]) -> T:
+    """What is made in time. TimeoutError otherwise, after which nobody waits for it any more."""
+    made: Future[T] = Future()
+
+    def begin() -> None:
+        try:
+            made.set_result(make())
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=begin, name="nettrim-connect", daemon=True).start()
+    try:
+        return made.result(1.5 * CONNECT)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or "it says nothing") from error
+
+
 def _admit(cluster: Cluster) -> None:
-    """Wait for a worker, and look at all that are there."""
+    """Look at the scheduler, wait for a worker, and look at all that are there."""
+    try:
+        theirs = cluster.client.run_on_scheduler(solver)
+    except Exception as error:
+        theirs = first_line(error)
+    if theirs != solver():
+        raise ValueError(
+            f"the scheduler at {cluster.address} has no nettrim-studio of this version: install on it what is "
+            "installed here, as all tasks pass through it"
+        )
     try:
         cluster.client.wait_for_workers(1, timeout=ARRIVE)
     except TimeoutError as error:

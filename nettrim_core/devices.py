@@ -18,4 +18,4 @@ def device_of(name: str) -> torch.device:
     if found.type == "cuda" and (found.index or 0) >= count:
         there = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
         raise ValueError(f"device = {name!r}: torch {torch.__version__} finds {there} here; cpu is always there")
-    return found
+    return torch.device("cuda", found.index or 0) if found.type == "cuda" else found

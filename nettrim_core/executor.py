@@ -72,6 +72,17 @@ def current() -> Executor:
     return _current.get()
 
 
+def stepwise(executor: Executor, stream: Iterator[T]) -> Iterator[T]:
+    """A stream whose tasks this one carries out, and nothing that is done in between."""
+    while True:
+        with carried_out_by(executor):
+            try:
+                value = next(stream)
+            except StopIteration:
+                return
+        yield value
+
+
 @contextmanager
 def carried_out_by(executor: Executor) -> Iterator[None]:
     """Meanwhile, have tasks carried out by this one."""

@@ -56,7 +56,9 @@ def _pickler() -> Any:
 
         def reducer_override(self, obj: Any) -> Any:
             if type(obj) is Tensor:
-                return _tensor, (obj.detach().cpu().numpy(),)
+                if obj.device.type != "cpu":
+                    raise ValueError(f"what lies on {obj.device} is solved here: give no scheduler, or device = 'cpu'")
+                return _tensor, (obj.detach().numpy(),)
             return super().reducer_override(obj)
 
     return Pickler

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from nettrim_core.homotopy import Homotopy
@@ -22,6 +24,11 @@ def warm_up() -> None:
     low = engine.known[0].low
     U, MU = engine._at(low)
     engine._rework([0], low, U, MU)
+
+
+def dask_setup(_: Any) -> None:
+    """What ``dask worker --preload nettrim_core.warm`` calls."""
+    warm_up()
 
 
 if __name__ == "__main__":

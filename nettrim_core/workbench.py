@@ -20,7 +20,7 @@ from nettrim_core.dense import MEMORY_LIMIT
 from nettrim_core.devices import device_of
 from nettrim_core.durable.kept import Kept, context_of
 from nettrim_core.durable.store import Store
-from nettrim_core.executor import carried_out_by
+from nettrim_core.executor import LOCAL, Executor
 from nettrim_core.known import Known, Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan
@@ -38,12 +38,12 @@ class Workbench:
 
     def __init__(
         self, store: Store | None = None, bundles: Mapping[str, Bundle] | None = None, memory: int = 0,
-        scheduler: str = "", device: str = "",
+        scheduler: str | None = None, device: str = "",
     ) -> None:  # fmt: skip
         """store: where results are kept; None for nowhere. bundles: by the names that plans have for them. scheduler:
-        whose workers solve sweeps; device: where torch computes; "" for what is configured."""
+        whose workers solve sweeps, "" for none; None and no device (where torch computes) are what is configured."""
         self.store, self.bundles, self.memory = store, dict(bundles or {}), memory or MEMORY_LIMIT
-        self.scheduler = scheduler or Scheduler.configured().address
+        self.scheduler = Scheduler.configured().address if scheduler is None else scheduler
         self.device = device or Work.configured().device
         self.folders: dict[str, str] = {}
         self.kept = Kept(store)
@@ -55,18 +55,18 @@ class Workbench:
         self.kept = Kept(None if self.folders else self.store, request.get("run", ""))
 
     @contextmanager
-    def elsewhere(self) -> Iterator[None]:
-        """Meanwhile, solve where a scheduler says, if there is to be one."""
+    def executor(self) -> Iterator[Executor]:
+        """Where to solve: with a scheduler's workers, if there is to be one."""
         if self.scheduler:
             if device_of(self.device).type != "cpu":
                 raise ValueError(
                     f"device = {self.device!r} is for solving here, and scheduler = {self.scheduler!r} for solving "
                     "elsewhere: give one of them"
                 )
-            with connected(self.scheduler) as cluster, carried_out_by(cluster):
-                yield
+            with connected(self.scheduler) as cluster:
+                yield cluster
         else:
-            yield
+            yield LOCAL
 
     def forget(self) -> None:
         """Let go of everything."""

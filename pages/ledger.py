@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from nettrim_core.configuration import Public
+from nettrim_core.configuration import Public, Work
 from nettrim_core.durable import Recording, Run, Runs, State, Store
 from nettrim_core.jobs import Job, Status
 from nettrim_core.methods import titled
@@ -50,7 +50,7 @@ def begin(key: str, request: dict[str, Any], total: int) -> Recording | None:
     choice = st.session_state["choice"]
     return here.begin(
         asked, total, name_of(request), key=key, owner=owner(), fingerprint=store.bundle_of(choice.model).fingerprint,
-        subject={"link": session.link(choice)},
+        subject={"link": session.link(choice), "device": Work.configured().device},
     )  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import errno
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -29,7 +32,7 @@ from benchmarks.party import ROOT, Party, until
 from nettrim_core import LayerProblem, cluster
 from nettrim_core.cluster import connected
 from nettrim_core.durable import Runs, State, Store
-from nettrim_core.executor import LOCAL, carried_out_by, current
+from nettrim_core.executor import LOCAL, carried_out_by, current, stepwise
 from nettrim_core.inputs import BLOCK, gram, summed
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan
@@ -319,8 +322,8 @@ def test_workers_whose_bits_would_differ_are_refused(fragile: Party, tmp_path: P
 
 
 def test_a_worker_that_joins_later_is_looked_at_too(party: Party) -> None:
-    work = cluster.Sent(cluster.Work(_doubled, None, (np.ones(2),), 1, "another version"))
-    with connected(party.address) as found, pytest.raises(ValueError, match="has other sources"):
+    work = cluster.Sent(cluster.Work(_doubled, None, (np.ones(2),), 1, "another version", (("torch", "1"),)))
+    with connected(party.address) as found, pytest.raises(ValueError, match=r"has torch .*, not 1"):
         found.client.submit(cluster.carry_out, work).result()
 
 
@@ -376,6 +379,66 @@ def test_what_cannot_be_is_said_in_a_sentence(
     monkeypatch.setitem(sys.modules, "distributed", None)
     code, _, said = nettrim(*words, fragile.address)
     assert (code, said.splitlines()[-1]) == (1, f"nettrim: {fragile.address}: {cluster.INSTALL}")
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\nthis is no scheduler"])
+def test_what_answers_otherwise_or_not_at_all_is_no_scheduler(monkeypatch: pytest.MonkeyPatch, says: bytes) -> None:
+    monkeypatch.setattr(cluster, "CONNECT", 1.0)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    caller, _ = listening.accept()
+                    caller.sendall(says)
+
+        threading.Thread(target=answer, daemon=True).start()
+        there = connected(f"tcp://127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(ValueError, match="no scheduler answers at"):
+            there.__enter__()
+
+
+def test_a_scheduler_that_dies_while_nobody_listens_is_missed(fragile: Party) -> None:
+    fragile.add()
+    fragile.arrived(1)
+    with connected(fragile.address) as there:
+        assert there.each(_item, [1], np.arange(3.0)) == [1.0]
+        fragile.scheduler.kill()
+        until(lambda: there.client.status != "running")
+        with pytest.raises(ValueError, match="is gone; what is finished is kept"):
+            there.each(_item, [1], np.arange(3.0))
+
+
+def test_an_error_of_a_task_is_not_taken_for_a_lost_worker(party: Party) -> None:
+    with connected(party.address) as there, pytest.raises(OSError, match="no room"):
+        there.each(_full, [1])
+
+
+def _full(_: int) -> None:
+    raise OSError(errno.ENOSPC, "no room")
+
+
+def test_a_preload_compiles() -> None:
+    code = "import sys; from nettrim_core import active_set, warm; warm.dask_setup(None); "
+    code += "sys.exit(not active_set.trace.signatures)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_an_executor_is_no_longer_than_a_step() -> None:
+    class Other(type(LOCAL)):  # type: ignore[misc]
+        pass
+
+    def stream() -> Iterator[Any]:
+        yield current()
+        yield current()
+
+    first, second = (stepwise(Other(), stream()) for _ in range(2))
+    assert [next(first), next(second)] != [LOCAL, LOCAL]
+    assert current() is LOCAL
+    assert [type(one) for one in (*first, *second)] == [Other, Other]
+    assert current() is LOCAL
 
 
 def test_a_refusal_of_a_task_is_that_of_the_method(party: Party) -> None:

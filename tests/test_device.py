@@ -142,7 +142,7 @@ def test_a_run_goes_on_where_it_was(
     code, here, _ = nettrim(*words)
     assert timeless(json.loads(out)["points"]) == timeless(json.loads(here)["points"])
     there, other = sorted(Runs(Store(tmp_path)).all(), key=lambda run: run.asked.subject["device"], reverse=True)
-    assert (there.asked.subject["device"], other.asked.subject["device"]) == ("cuda", "cpu")
+    assert (there.asked.subject["device"], other.asked.subject["device"]) == ("cuda:0", "cpu")
     assert there.id != other.id
     code, _, said = nettrim("resume", there.id)
     assert code == 1

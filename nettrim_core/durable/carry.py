@@ -32,7 +32,7 @@ def written_down(recording: Recording | None) -> Iterator[None]:
 
 def carried_out(
     request: dict[str, Any], store: Store | None, recording: Recording | None, bundles: Mapping[str, Bundle],
-    scheduler: str = "", device: str = "",
+    scheduler: str | None = None, device: str = "",
 ) -> Generator[dict[str, Any], None, None]:  # fmt: skip
     """The answers to a request, as a worker gives them: what is kept first, the rest as it is made and kept.
 

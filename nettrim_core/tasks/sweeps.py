@@ -7,6 +7,7 @@ from typing import Any
 
 from nettrim_core.bundle import Bundle
 from nettrim_core.durable.kept import Points
+from nettrim_core.executor import stepwise
 from nettrim_core.known import Within
 from nettrim_core.network import Network
 from nettrim_core.plan import Plan, method_from, method_key
@@ -51,8 +52,8 @@ def sweep(request: dict[str, Any], bench: Workbench) -> Iterator[dict[str, Any]]
             yield {"sweep": place, "point": point.to_dict()}
         if not left:
             continue
-        with bench.elsewhere():
-            for point in solve(plan, left, bundle, bench.network(plan), bench.known(plan)):
+        with bench.executor() as executor:
+            for point in stepwise(executor, solve(plan, left, bundle, bench.network(plan), bench.known(plan))):
                 if not point.report.rough:
                     kept.put(point)
                 yield {"sweep": place, "point": point.to_dict()}
