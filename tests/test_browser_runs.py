@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from nettrim_core.durable import Runs, State, Store
 from nettrim_core.durable.carry import carried_out
 from nettrim_core.plan import Plan
-from tests.browsing import browser, in_both_schemes, opened, serving, settled  # noqa: F401  (a fixture)
+from tests.browsing import in_both_schemes, opened, serving, settled
 
 
 def asked(samples: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def filled(folder: Path) -> None:
             recording.ended(State.FAILED, "there is not enough memory for this")
 
 
-def test_axe_finds_nothing_serious(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_axe_finds_nothing_serious(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path / "store")
     monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
     monkeypatch.setenv("NETTRIM_STORAGE_FOLDER", str(tmp_path / "store"))
