@@ -98,9 +98,10 @@ async def sweep_on(address: str, number: int, samples: int, over: Callable[[], b
         await sweep(address, SWEEP.format(n=samples, seed=1000 * number + turn), over, found)
 
 
-async def watch(over: Callable[[], bool], found: Found) -> None:
-    """The memory of the server, and of its workers without what they share."""
-    began, (server,) = time.monotonic(), psutil.Process().children()
+async def watch(address: str, over: Callable[[], bool], found: Found) -> None:
+    """The memory of the server at an address, and of its workers without what they share."""
+    port = f"--server.port={address.rpartition(':')[2]}"
+    began, (server,) = time.monotonic(), [one for one in psutil.Process().children() if port in one.cmdline()]
     while not over():
         workers = 0
         for child in server.children(recursive=True):
@@ -120,7 +121,7 @@ async def loaded(address: str, asked: Load) -> Found:
         return time.monotonic() > end
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(watch(over, found))
+        group.create_task(watch(address, over, found))
         for number in range(asked.sweeps):
             group.create_task(sweep_on(address, number, asked.samples, over, found))
         for number in range(asked.visitors):

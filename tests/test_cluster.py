@@ -400,6 +400,7 @@ def test_what_answers_otherwise_or_not_at_all_is_no_scheduler(monkeypatch: pytes
             there.__enter__()
 
 
+@pytest.mark.long  # Dask tries to reach it for ten seconds
 def test_a_scheduler_that_dies_while_nobody_listens_is_missed(fragile: Party) -> None:
     fragile.add()
     fragile.arrived(1)

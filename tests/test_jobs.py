@@ -247,7 +247,9 @@ def test_points_survive_a_file(tmp_path, name: str) -> None:
         load_points(tmp_path / "sweep.npz", bundle.fingerprint)
 
 
-@pytest.mark.parametrize("name", sample_names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name == "resnet_small")) for name in sample_names()]
+)
 def test_stored_sweeps_belong_to_their_bundles_and_repeat(name: str) -> None:
     """Each stored sweep covers its methods; one of its points, computed again, is the same to the certificate."""
     from nettrim_core.bundle import SAMPLE_MODELS
