@@ -17,7 +17,7 @@ import math
 import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
@@ -139,7 +139,9 @@ class Cluster:
         self._streams: WeakSet[Ahead[Any]] = WeakSet()
         self._threads: list[threading.Thread] = []
         self._pace: dict[str, float] = {}  # seconds that an item of a task took
-        self._keys, self._closed, self._turn = 0, False, 0
+        self._keys, self._closed = 0, False
+        self._counting = threading.Lock()
+        self._asked_of: Counter[str] = Counter()  # worker -> chunks that it was asked for, and that have not ended
         self._seen: tuple[float, list[str]] = (-LOOK, [])
 
     def share(self, value: Any) -> Held:
@@ -270,11 +272,14 @@ class Cluster:
             self._seen = time.monotonic(), self._workers()
         return self._seen[1]
 
-    def _next(self) -> list[str]:
-        """Whose turn it is. Dask would give every task to whoever has what it takes, which is one worker at first, and
-        have the others take some over little by little."""
-        workers, self._turn = self._lately(), self._turn + 1
-        return workers and [workers[self._turn % len(workers)]]
+    def _least_asked(self) -> str | None:
+        """A worker to ask next. Dask would give every task to whoever has what it takes, which is one worker at first,
+        and have the others take some over little by little."""
+        return min(self._lately(), key=self._asked_of.__getitem__, default=None)
+
+    def _count(self, worker: str | None, more: int) -> None:
+        with self._counting:
+            self._asked_of[worker or ""] += more
 
     def _once(self, name: str, begin: Callable[[str], Any], made_from: Sequence[Remote]) -> Remote:
         """What has this name, which stands for its content: begun if it is not there."""
@@ -303,11 +308,14 @@ class Cluster:
         def begin(key: str) -> Any:
             self._check()
             asked = work if work.size < SMALL else self._scattered(f"{key}-asked", work)
-            whose = self._next() if work.value.items is not None else None  # anybody may take it over
-            return self.client.submit(
+            worker = None if items is None else self._least_asked()
+            self._count(worker, 1)
+            future = self.client.submit(
                 carry_out, asked, *[other.future for other in held], key=key, pure=False,
-                workers=whose or None, allow_other_workers=bool(whose),
+                workers=worker and [worker], allow_other_workers=worker is not None,  # who has nothing to do takes it
             )  # fmt: skip
+            future.add_done_callback(lambda _: self._count(worker, -1))
+            return future
 
         return begin, held
 
