@@ -18,7 +18,6 @@ from pages import brought, forms, frame, retrainings, session, work
 from pages import words_bring as said
 from pages.thumbnails import thumbnail
 
-HERE = Path(__file__).resolve().parent
 PARTS = {"network": list(said.NETWORK_KINDS), "data": None, "labels": None}  # of data the content says what it is
 LONGEST = 60  # characters of a name
 LONGEST_LIST = 20_000  # characters of a list of layers
@@ -28,7 +27,7 @@ state = st.session_state
 
 def main() -> None:
     if state.pop("bring_taken", False):
-        work.go(st.Page(HERE / "explore.py", default=True))
+        work.go("explore")
     frame.top("Bring your own", said.INTRO, controlled=False)
     room = brought.room()
     read_form()

@@ -63,7 +63,7 @@ def open_button(choice: Choice, key: str) -> None:
     if st.button("Open this state", key=f"open_{key}", help="Go to Explore with the settings of this result."):
         mine: Choice = st.session_state["choice"]
         session.choose(replace(choice, hide=mine.hide).with_setting("present", mine.view.present))
-        work.go(st.Page(frame.HERE / "explore.py", default=True))
+        work.go("explore")
 
 
 def picture(result: Result, key: str) -> None:

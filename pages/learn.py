@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ INTRO = (
     "Guess first, then look: each card asks one question about networks that come with the studio. The answers were "
     "measured, and you can open every one of them in the studio and turn its knobs."
 )
-HERE = Path(__file__).resolve().parent
 state = st.session_state
 
 GUESS = "Commit to a guess first: what surprises is remembered."
@@ -199,7 +197,7 @@ def enter(door: Door) -> None:
     """Go to a page of the studio in a state; Learn is at the same card when one comes back."""
     now = session.current_choice()
     session.choose(dataclasses.replace(door.choice, card=now.card, hide=now.hide))
-    work.go(HERE / f"{door.page}.py")
+    work.go(door.page)
 
 
 main()

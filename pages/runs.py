@@ -134,7 +134,7 @@ def open_state(run: Run) -> None:
     choice, notices = session.choice_of(parse_qs(run.asked.subject["link"], keep_blank_values=True))
     session.choose(choice)
     state["notices"] = notices
-    work.go(f"pages/{PAGES.get(run.asked.request['task'], 'explore')}.py")
+    work.go(PAGES.get(run.asked.request["task"], "explore"))
 
 
 PAGES = {"budget": "budget", "tune": "fine_tune", "rounds": "fine_tune"}

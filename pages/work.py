@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,7 @@ from pages import brought, ledger
 from pages.session import outdated
 from pages.watch import SERVER
 
+HERE = Path(__file__).resolve().parent
 POLL = 0.5  # seconds between looks at running work
 LOOKS = 4  # a second at most, of all visitors together: each draws a page
 KEPT = 40  # errands whose answers a visitor keeps
@@ -150,12 +152,15 @@ def live(show: Callable[[], None]) -> None:
     st.fragment(look, run_every=pace)()
 
 
-def go(page: Any) -> None:
-    """Switch to another page. A look of this one that is on its way then has nothing left to look at: it would be
-    carried out after the switch, as of this page, and the browser would clear away the other."""
+def go(page: str) -> None:
+    """Switch to another page, by the name of its file.
+
+    A look of this one that is on its way then has nothing left to look at: it would be carried out after the switch, as
+    of this page, and the browser would clear away the other.
+    """
     if (context := get_script_run_ctx()) is not None:
         context.fragment_storage.clear()
-    st.switch_page(page)
+    st.switch_page(HERE / f"{page}.py")
 
 
 def key_of(request: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def filled(folder: Path) -> None:
             recording.ended(State.FAILED, "there is not enough memory for this")
 
 
-def test_axe_finds_nothing_serious(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_within_reach_and_opened(browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path / "store")
     monkeypatch.setenv("NETTRIM_STORAGE_ON", "true")
     monkeypatch.setenv("NETTRIM_STORAGE_FOLDER", str(tmp_path / "store"))
@@ -49,4 +49,7 @@ def test_axe_finds_nothing_serious(browser: Browser, tmp_path: Path, monkeypatch
         page.get_by_role("button", name="More").first.click()
         expect(page.get_by_role("textbox", name="Name")).to_be_visible()
         assert in_both_schemes(settled(page)) == []
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="Open").last.click()
+        expect(page.get_by_role("heading", name="How much can we trim?")).to_be_visible(timeout=30_000)
         context.close()
