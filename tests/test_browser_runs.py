@@ -43,7 +43,7 @@ def test_runs_are_within_reach_and_opened(browser: Browser, tmp_path: Path, monk
         context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce", base_url=url)
         page = opened(context.new_page(), "/runs")
         expect(page.get_by_text("s of work")).to_have_count(3)
-        page.get_by_text("Compare", exact=True).last.click()
+        settled(page).get_by_test_id("stCheckbox").last.locator("label").click()
         expect(page.get_by_role("heading", name="Side by side")).to_be_visible(timeout=30_000)
         assert in_both_schemes(settled(page)) == []
         page.get_by_role("button", name="More").first.click()
