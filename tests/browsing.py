@@ -48,7 +48,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     page.on("request", lambda r: None if r.url.startswith((server, "data:", "blob:")) else trouble.append(r.url))
     yield page
     context.close()
-    assert trouble == []
+    assert trouble == [], trouble
 
 
 def opened(page: Page, path: str) -> Page:
