@@ -26,6 +26,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 ROOT = Path(__file__).resolve().parent
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))  # pages are imported as the package ``pages``
+# Streamlit puts the script's folder on the path for each run, and takes it off while other threads walk along the path,
+# which then miss a folder. One that is there it leaves alone; at the end it hides nothing.
+if str(ROOT / "pages") not in sys.path:
+    sys.path.append(str(ROOT / "pages"))
 
 
 @functools.lru_cache(1)

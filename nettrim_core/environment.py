@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +19,19 @@ CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 def versions() -> dict[str, str]:
     """Package -> installed version, Python among them."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    path = list(sys.path)  # a copy: other threads may change the path, and who walks along it meanwhile misses a folder
+    return {"python": platform.python_version()} | {name: _version(name, path) for name in PACKAGES}
+
+
+def _version(name: str, path: list[str]) -> str:
+    for found in metadata.distributions(name=name, path=path):
+        return found.version
+    raise metadata.PackageNotFoundError(name)
 
 
 def processor() -> str:
