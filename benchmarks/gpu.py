@@ -51,7 +51,7 @@ def pruned(bundle: Bundle, method: Method, device: str, samples: int) -> tuple[n
 
 
 def kept(report: Report, epsilon: float) -> bool:
-    return all(layer.converged and layer.discrepancy <= epsilon * (1 + WITHIN) for layer in report.layers)
+    return all(layer.converged and layer.held <= epsilon * (1 + WITHIN) for layer in report.layers)
 
 
 def compare(bundle: Bundle, method: Method, device: str, samples: int = SAMPLES) -> Both:

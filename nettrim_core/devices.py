@@ -19,3 +19,12 @@ def device_of(name: str) -> torch.device:
         there = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
         raise ValueError(f"device = {name!r}: torch {torch.__version__} finds {there} here; cpu is always there")
     return torch.device("cuda", found.index or 0) if found.type == "cuda" else found
+
+
+def bound_memory(name: str, memory: int) -> None:
+    """Let this process take so many bytes of that GPU's memory and no others; a CPU's are not bounded here. Raises as
+    :func:`device_of`."""
+    there = device_of(name)
+    if there.type == "cuda":
+        part = memory / torch.cuda.get_device_properties(there).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(part, 1.0), there)

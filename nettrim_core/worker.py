@@ -27,6 +27,8 @@ from pathlib import Path
 
 import torch
 
+from nettrim_core.configuration import Work
+from nettrim_core.devices import bound_memory
 from nettrim_core.durable.store import Store
 from nettrim_core.faults import first_line, told
 from nettrim_core.tasks import TASKS
@@ -60,9 +62,11 @@ def serve(lines: Iterable[str], store: Store | None = None, memory: int = 0) -> 
 
 def _sentence(error: Exception, memory: int) -> str:
     """A ValueError says what to do; anything else is a fault of ours, or of the machine."""
-    if isinstance(error, MemoryError) or any(words in first_line(error) for words in LACK):
+    on_gpu = isinstance(error, torch.OutOfMemoryError)
+    if on_gpu or isinstance(error, MemoryError) or any(words in first_line(error) for words in LACK):
         within = f" within {memory / 1e6:,.0f} MB" if memory else ""
-        return f"there is not enough memory for this{within} ({told(error)}); try fewer samples"
+        why = "the GPU has no more" if on_gpu else told(error)  # torch says a page of advice in one line
+        return f"there is not enough memory for this{within} ({why}); try fewer samples"
     if isinstance(error, ValueError):
         return str(error)
     return f"the program has a fault here ({told(error)}); try other settings"
@@ -95,6 +99,8 @@ def work(talk: socket.socket, lock: int, threads: int, memory: int) -> None:
     :class:`nettrim_core.unheld.Unheld`."""
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
+    with contextlib.suppress(ValueError):  # no such device, as whoever asks is told
+        bound_memory(Work.configured().device, memory)  # before what CUDA itself maps counts as the job's
     bound(memory)
     with (
         talk.makefile("r", encoding="utf-8") as lines,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from nettrim_core import METHODS, Data, Training, evaluate, export, finetune, fits, load_bundle, masks_of, prune
+from nettrim_core.devices import bound_memory
 from nettrim_core.durable import Runs, Store
 from nettrim_core.durable.kept import context_of
 from nettrim_core.plan import Plan
@@ -154,3 +156,14 @@ def test_there_and_elsewhere_are_not_both() -> None:
     bench = Workbench(scheduler="tcp://127.0.0.1:9", device="cuda")
     with pretended(), pytest.raises(ValueError, match="give one of them"):
         list(TASKS["sweep"](ASKED["sweep"], bench))
+
+
+def test_a_job_may_take_as_much_of_the_gpu_as_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds: list[tuple[float, torch.device]] = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8_000))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda part, where: bounds.append((part, where)))
+    bound_memory("cpu", 2_000)
+    with pretended():
+        bound_memory("cuda", 2_000)
+        bound_memory("cuda", 20_000)
+    assert bounds == [(0.25, torch.device("cuda", 0)), (1.0, torch.device("cuda", 0))]

@@ -37,10 +37,16 @@ def product(request, bench):
 def python(request, bench):
     yield {{"held": len([bytes(1_000_000) for _ in range(1000)])}}
 
+def gpu(request, bench):
+    yield from ()
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3725.29 GiB. GPU 0 has a total capacity of ...")
+
 def little(request, bench):
     yield {{"held": np.ones(20_000_000).size}}
 
-TASKS.update(numbers=numbers, tensors=tensors, untouched=untouched, product=product, python=python, little=little)
+TASKS.update(
+    numbers=numbers, tensors=tensors, untouched=untouched, product=product, python=python, gpu=gpu, little=little
+)
 worker.bound({LIMIT}_000_000)
 for line in worker.serve(sys.stdin, memory={LIMIT}_000_000):
     print(line, flush=True)
@@ -48,7 +54,7 @@ for line in worker.serve(sys.stdin, memory={LIMIT}_000_000):
 
 
 def test_what_takes_too_much_is_ended_and_the_next_request_is_met() -> None:
-    kinds = ("numbers", "tensors", "untouched", "product", "python")
+    kinds = ("numbers", "tensors", "untouched", "product", "python", "gpu")
     lines = "".join(json.dumps({"task": task}) + "\n" for kind in kinds for task in (kind, "little"))
     said = subprocess.run(
         [sys.executable, "-c", GREEDY], input=lines, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True
