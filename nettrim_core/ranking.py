@@ -12,7 +12,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
@@ -126,12 +126,14 @@ class RankedMethod(Layerwise, ABC):
         """One result per epsilon in the order given, all from one ranking."""
         pointed = [dataclasses.replace(self, epsilon=epsilon) for epsilon in epsilons]  # refuses an illegal one
         if pointed:
-            started, given = time.perf_counter(), self._given(current(), problem)
-            ranked = current().made(_remembering, self.ranked(current(), problem, given))
-            for result in current().steps(_within, pointed, given, ranked):
-                result.stats["seconds"] = time.perf_counter() - started
-                yield result
-                started = time.perf_counter()
+            started, given, executor = time.perf_counter(), self._given(current(), problem), current()
+            ranked = self.ranked(executor, problem, given)
+            begun = _Beginnings(executor, problem, given, ranked)
+            for some in [[method] for method in pointed] if executor is LOCAL else [pointed]:  # the first one soon
+                for result in executor.steps(_within, some, given, ranked, begun.errors(some)):
+                    result.stats["seconds"] = time.perf_counter() - started
+                    yield result
+                    started = time.perf_counter()
 
     def _given(self, executor: Executor, problem: LayerProblem) -> Held:
         """A problem as tasks take it; with XX', block by block, where one takes long."""
@@ -166,14 +168,6 @@ class RankedMethod(Layerwise, ABC):
         return RankedCurve(self, problem)
 
 
-@dataclass(frozen=True, eq=False)
-class _Remembering:
-    """A ranking, and the errors that were measured so far, by number of removals."""
-
-    levels: Levels
-    errors: dict[int, float]
-
-
 def _gram(problem: LayerProblem, place: int) -> Tensor:
     assert isinstance(problem.X, Tensor)
     return gram_of_block(problem.X, place)
@@ -187,14 +181,35 @@ def _ranked(method: RankedMethod, problem: LayerProblem) -> Levels:
     return method.rank(problem)
 
 
-def _remembering(levels: Levels) -> _Remembering:
-    return _Remembering(levels, {})
+class _Beginnings:
+    """Errors at the parts that all searches begin with: measured once, wherever each search then goes on."""
+
+    def __init__(self, executor: Executor, problem: LayerProblem, given: Held, ranked: Held) -> None:
+        self.executor, self.problem, self.given, self.ranked = executor, problem, given, ranked
+        self.parts: dict[int, float] = {}
+        self.counts: dict[int, float] = {}
+
+    def errors(self, methods: Sequence[RankedMethod]) -> dict[int, float]:
+        """Those that the searches for these methods' epsilons need, by number of removals."""
+        radii = [response_set(self.problem, method.epsilon).radius for method in methods]
+        while wanted := sorted({part for radius in radii if (part := next_part(self.parts, radius)) is not None}):
+            found = self.executor.steps(_error_at, wanted, methods[0], self.given, self.ranked)
+            for part, (count, error) in zip(wanted, found, strict=True):
+                self.parts[part] = self.counts[count] = error
+        return self.counts
 
 
-def _within(method: RankedMethod, problem: LayerProblem, ranked: _Remembering) -> LayerResult:
-    """The sparsest point within the method's epsilon. It does not depend on what was measured before."""
+def _error_at(part: int, method: RankedMethod, problem: LayerProblem, levels: Levels) -> tuple[int, float]:
+    """(removals, error). It is the same for every epsilon."""
+    search = Search(problem, levels, response_set(problem, method.epsilon))
+    count = levels.counts[place_of(part, len(levels.counts) - 1)]
+    return count, search.error(count)
+
+
+def _within(method: RankedMethod, problem: LayerProblem, levels: Levels, errors: Mapping[int, float]) -> LayerResult:
+    """The sparsest point within the method's epsilon. errors: some that are known, by number of removals."""
     started = time.perf_counter()
-    search = Search(problem, ranked.levels, response_set(problem, method.epsilon), ranked.errors)
+    search = Search(problem, levels, response_set(problem, method.epsilon), errors)
     count = search.sparsest()
     return search.result(count, method.epsilon, time.perf_counter() - started)
 
@@ -242,13 +257,14 @@ def _check_count(counts: Sequence[int], count: int, sparsity: float, total: int)
 
 
 class Search:
-    """Looks for what a radius allows among the levels of a layer. errors: by number of removals, kept between radii."""
+    """Looks for what a radius allows among the levels of a layer. errors: some that are known, by number of removals;
+    they are the same for every radius."""
 
     def __init__(
-        self, problem: LayerProblem, ranking: Levels, target: ResponseSet, errors: dict[int, float] | None = None
+        self, problem: LayerProblem, ranking: Levels, target: ResponseSet, errors: Mapping[int, float] | None = None
     ) -> None:
         self.problem, self.ranking, self.target = problem, ranking, target
-        self.errors = {} if errors is None else errors
+        self.errors = dict(errors or {})
 
     def error(self, count: int) -> float:
         """The norm of what the response set does not allow, with so many weights removed."""
@@ -259,8 +275,7 @@ class Search:
 
     def relative(self, count: int) -> float:
         """The same, relative to the radius."""
-        error = self.error(count)
-        return error / self.target.radius if self.target.radius else (0.0 if error == 0 else math.inf)
+        return relative(self.error(count), self.target.radius)
 
     def sparsest(self) -> int:
         """The largest number of removals within the radius whose next is not; 0 even if that is outside."""
@@ -276,7 +291,7 @@ def judged(problem: LayerProblem, U: Tensor, target: ResponseSet, epsilon: float
     """Given weights as the result of a method without constraints of its own; stats epsilon, radius, violation, count
     (of zeros), seconds."""
     error = float(torch.linalg.vector_norm(target.excess(problem.response(U))))
-    violation = max(error / target.radius - 1, 0.0) if target.radius else (0.0 if error == 0 else math.inf)
+    violation = max(relative(error, target.radius) - 1, 0.0)
     stats = {
         "epsilon": epsilon,
         "radius": target.radius,
@@ -287,11 +302,35 @@ def judged(problem: LayerProblem, U: Tensor, target: ResponseSet, epsilon: float
     return LayerResult(U, violation == 0, stats)
 
 
+def relative(error: float, radius: float) -> float:
+    return error / radius if radius else (0.0 if error == 0 else math.inf)
+
+
+def place_of(part: int, last: int) -> int:
+    """The place of 0 .. last at so many of COARSE parts."""
+    return last * part // COARSE
+
+
+def next_part(known: Mapping[int, float], allowed: float) -> int | None:
+    """Of COARSE parts, the one whose error a search needs next; None where what is left lies between two neighbours.
+    All searches begin alike, whatever is allowed, so that one error serves many of them. known: error by part."""
+    low, high = 0, COARSE
+    for end in (low, high):
+        if end not in known:
+            return end
+    if known[low] > allowed or known[high] <= allowed:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if middle not in known:
+            return middle
+        low, high = (middle, high) if known[middle] <= allowed else (low, middle)
+    return None
+
+
 def sparsest(error: Callable[[int], float], last: int, allowed: float) -> int:
     """The largest place of 0 .. last whose error is at most ``allowed`` while the next one's is not; 0 even if that is
     too much. The error grows with the place in practice; where it does not, the place found is allowed all the same.
-
-    First among a few places that are the same whatever is allowed, so that their errors serve every search.
     """
     known: dict[int, float] = {}
 
@@ -304,12 +343,11 @@ def sparsest(error: Callable[[int], float], last: int, allowed: float) -> int:
         inside = max(c for c, e in known.items() if e <= allowed)
         return inside, min(c for c, e in known.items() if e > allowed and c > inside)
 
-    if at(0) > allowed or at(last) <= allowed:
-        return 0 if at(0) > allowed else last
-    low, high = 0, COARSE
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if at(last * middle // COARSE) <= allowed else (low, middle)
+    parts: dict[int, float] = {}
+    while (part := next_part(parts, allowed)) is not None:
+        parts[part] = at(place_of(part, last))
+    if parts[0] > allowed or parts[COARSE] <= allowed:
+        return 0 if parts[0] > allowed else last
     inside, outside = bracket()
     if outside - inside > 1:
         brentq(

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,11 @@ from benchmarks.party import ROOT, Party, until
 from nettrim_core import LayerProblem, cluster
 from nettrim_core.cluster import connected
 from nettrim_core.durable import Runs, State, Store
-from nettrim_core.executor import LOCAL, carried_out_by, current, stepwise
+from nettrim_core.executor import LOCAL, Local, carried_out_by, current, stepwise
 from nettrim_core.inputs import BLOCK, gram, summed
 from nettrim_core.methods import METHODS
 from nettrim_core.plan import Plan
-from nettrim_core.ranking import sparsest
+from nettrim_core.ranking import COARSE, Search, place_of, sparsest
 from nettrim_core.tasks.sweeps import sweep
 from nettrim_core.workbench import Workbench
 from nettrim_core.worker import serve
@@ -343,6 +344,28 @@ def test_a_search_ends_where_it_does_whatever_was_measured_before() -> None:
         alone = {e: bits(next(METHODS[name].path(problem, [e])).U) for e in EPSILONS}
         for order in (EPSILONS, EPSILONS[::-1]):
             assert [bits(result.U) for result in METHODS[name].path(problem, order)] == [alone[e] for e in order]
+
+
+@pytest.mark.parametrize("executor", [LOCAL, Local()])
+def test_where_all_searches_begin_is_measured_once(executor: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+    error = Search.error
+
+    def counting(search: Search, count: int) -> float:
+        if count not in search.errors:
+            measured.append(count)
+        return error(search, count)
+
+    monkeypatch.setattr(Search, "error", counting)
+    problem = random_layer(40, 30, 90, seed=5)
+    last = problem.W.numel()
+    with carried_out_by(executor):
+        found = [result.stats["count"] for result in METHODS["exactobs"].path(problem, [0.5, 0.3, 0.2, 0.1, 0.05])]
+    beginnings = {place_of(part, last) for part in range(COARSE + 1)}
+    times = Counter(count for count in measured if count in beginnings)
+    assert len(times) > 10
+    assert set(times.values()) == {1}
+    assert sorted(found, reverse=True) == found
 
 
 def test_moments_are_summed_two_by_two() -> None:
