@@ -67,6 +67,7 @@ class Party:
         environment = {
             **os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1",
             "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",  # to one that is gone, for what others have by now
+            "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false",  # looks at every thread a hundred times a second
         }  # fmt: skip
         with (self.folder / f"log{len(self.processes)}").open("wb") as log:
             process = subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)

@@ -34,8 +34,10 @@ from nettrim_core.response import response_set
 
 NETWORK, LAYERS = "lenet_300_100", ("fc1", "fc2", "fc3")
 POINTS = [float(f"{e:.3g}") for e in np.geomspace(0.5, 0.02, 12)]
-SWEEPS = (("nettrim", "exactobs"), ("nettrim",), ("exactobs",), ("lobs", "magnitude_refit"))
-TURNS = 1
+SWEEPS = (  # methods, samples
+    (("nettrim", "exactobs"), 1000), (("nettrim",), 1000), (("exactobs",), 1000), (("lobs", "magnitude_refit"), 4000),
+)  # fmt: skip
+TURNS = 2
 LINK = 1.25e9  # bytes a second between machines: ten gigabits
 EVALUATIONS = 2  # of a solution, for each point: the root, and once more to correct it
 NEURONS, EPSILON = 6, 0.1
@@ -168,22 +170,23 @@ NETWORKS = {"VGG-16, fc6": ([(25_089, 4096)], 1000), "ResNet-50, 54 layers": (re
 def sweeps() -> None:
     print(
         f"{NETWORK}, all layers, {len(POINTS)} epsilons from {POINTS[0]} to {POINTS[-1]} a method. One worker and two, "
-        f"each a process with one thread, {TURNS} times in turn; seconds are the least of each. Efficiency is the "
-        "seconds of one worker over twice those of two. Whoever asks, and the scheduler, share the same cores.\n"
+        f"each a process with one thread, {TURNS} times in turn; seconds are the least of each, as this machine is not "
+        "equally fast at all times. Efficiency is the seconds of one worker over twice those of two. Whoever asks, and "
+        "the scheduler, share the same cores.\n"
     )
-    print("| methods | points | 1 worker, s | 2 workers, s | efficiency | MB sent | MB received |")
-    print("|---|---|---|---|---|---|---|")
-    network = Plan(NETWORK, LAYERS).network(load_bundle(NETWORK))
+    print("| methods | samples | points | 1 worker, s | 2 workers, s | efficiency | MB sent | MB received |")
+    print("|---|---|---|---|---|---|---|---|")
     small = Plan("digits_mlp", ("fc2",)).network(load_bundle("digits_mlp"))
     with tempfile.TemporaryDirectory() as folder:
         one, two = Party(Path(folder) / "one", 1), Party(Path(folder) / "two", 2)
         for party in (one, two):  # what is compiled is loaded
             swept(small, ("nettrim", "exactobs"), party.address)
-        for names in SWEEPS:
+        for names, samples in SWEEPS:
+            network = Plan(NETWORK, LAYERS, samples=samples).network(load_bundle(NETWORK))
             found = [[swept(network, names, party.address) for party in (one, two)] for _ in range(TURNS)]
             (first, _), (second, moved) = (min(column, key=lambda pair: pair[0]) for column in zip(*found, strict=True))
             print(
-                f"| {', '.join(names)} | {len(names) * len(POINTS)} | {first:.1f} | {second:.1f} | "
+                f"| {', '.join(names)} | {samples:,} | {len(names) * len(POINTS)} | {first:.1f} | {second:.1f} | "
                 f"{first / (2 * second):.2f} | {moved.out / 1e6:.0f} | {moved.back / 1e6:.0f} |",
                 flush=True,
             )

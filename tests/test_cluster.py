@@ -368,6 +368,21 @@ def test_where_all_searches_begin_is_measured_once(executor: Local, monkeypatch:
     assert sorted(found, reverse=True) == found
 
 
+def test_elsewhere_nettrim_gives_no_rough_answers_that_would_be_solved_here() -> None:
+    problem = random_layer(12, 6, 50, seed=2)
+
+    def refined() -> list[tuple[int, Any, float]]:
+        stream = METHODS["nettrim"].refine(problem, EPSILONS)
+        return [(index, bits(result.U), result.stats["tol"]) for index, result in stream]
+
+    here = refined()
+    with carried_out_by(Local()):
+        there = refined()
+    last = {index: (U, tol) for index, U, tol in here}
+    assert len(here) > len(EPSILONS) == len(there)
+    assert {index: (U, tol) for index, U, tol in there} == last
+
+
 def test_moments_are_summed_two_by_two() -> None:
     said = [summed(iter("abcdefg"[:count]), lambda a, b: f"({a}{b})") for count in range(1, 8)]
     assert said == ["a", "(ab)", "((ab)c)", "((ab)(cd))", "(((ab)(cd))e)", "(((ab)(cd))(ef))", "(((ab)(cd))((ef)g))"]

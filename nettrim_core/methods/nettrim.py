@@ -24,6 +24,7 @@ from torch import Tensor
 from nettrim_core import admm, homotopy
 from nettrim_core.admm import ADMM, Solution
 from nettrim_core.certificate import certify
+from nettrim_core.executor import LOCAL, current
 from nettrim_core.homotopy import Homotopy, RefitInside
 from nettrim_core.inputs import Inputs, alive, at_least, beside, groups_in, response
 from nettrim_core.patches import BATCH_BYTES, Patches
@@ -74,12 +75,15 @@ class NetTrim(Layerwise):
         First some to a gap and violation of 1e-1: the ends of the range, its middle, the quarters, the eighths. Then
         all to ``tol``, from large epsilon to small; by way of 1e-2, 1e-3, ... where only the iterative engine can be
         used. Which index comes when does not depend on the layer, so that layers can be refined side by side.
-        ``stats["tol"]`` says what a result was solved to.
+        ``stats["tol"]`` says what a result was solved to. Where others solve (:mod:`nettrim_core.executor`), the exact
+        engine begins at once.
         """
         epsilons = self._legal(epsilons)
         descending = sorted(range(len(epsilons)), key=lambda i: -epsilons[i])
         solver = _Solver(problem, self, epsilons, AHEAD)
         levels = [level for level in LEVELS[: 1 if solver.has_exact else None] if level > self.tol]
+        if solver.has_exact and current() is not LOCAL:  # rough ones would be solved here, while all others wait
+            levels = []
         for level in levels:
             for place in halving(len(epsilons))[:COARSE_POINTS]:
                 yield descending[place], solver.at(epsilons[descending[place]], level)
