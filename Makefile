@@ -6,7 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test test-long check docs fuzz browser deployment samples sweeps screenshots benchmarks load soak clean
+.PHONY: app test test-long check docs fuzz browser deployment samples sweeps screenshots benchmarks results \
+  results-quick load soak clean
 
 app: $(VENV)/.app
 	@echo "The studio is at http://$(ADDRESS):$(PORT)"
@@ -75,6 +76,15 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/solver.py
 	$(BIN)/python benchmarks/budget.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/faults.py
+
+# The papers' experiments: hours, but what is measured is kept, and the next time goes on from there.
+results: $(VENV)/.test
+	$(BIN)/python -m benchmarks.papers
+	$(BIN)/python -m benchmarks.papers.document
+
+results-quick: $(VENV)/.test
+	$(BIN)/python -m benchmarks.papers --quick
 
 # many visitors at once, on a server of its own: five minutes and what is then compared, or half an hour
 load: $(VENV)/.test

@@ -33,6 +33,7 @@ page = st.navigation(
         st.Page(HERE / "learn.py", title="Learn", url_path="learn"),
         st.Page(HERE / "my_page.py", title="My page", url_path="my-page"),
         st.Page(HERE / "export.py", title="Export", url_path="export"),
+        st.Page(HERE / "results.py", title="Results", url_path="results"),
         st.Page(HERE / "runs.py", title="Runs", url_path="runs"),
         st.Page(HERE / "bring.py", title="Your own", url_path="bring"),
     ],

@@ -21,7 +21,7 @@ PAGES = (
     "/layer?model=digits_mlp&layer=fc2",
     "/budget?model=digits_mlp&methods=magnitude", "/compare?model=digits_mlp&eps=0.25",
     "/fine-tune?model=digits_mlp&methods=magnitude", "/learn?card=3", "/my-page?model=digits_mlp",
-    "/export?model=digits_mlp&eps=0.1&methods=magnitude", "/bring",
+    "/export?model=digits_mlp&eps=0.1&methods=magnitude", "/results", "/bring",
 )  # fmt: skip
 WATCH = """() => {
   window.violations = []

@@ -260,7 +260,7 @@ def test_pages_switch_and_a_cold_server_paints_soon(browser: Browser, tmp_path: 
 def test_axe_finds_nothing_serious(page: Page) -> None:
     """On all pages of one visit but Your own, which has a test of its own; Explore has its grid open."""
     opened(page, f"/?{SMALL.replace('fc3', 'fc2,fc3')}&grid=n")
-    for label in ("Explore", "Layer", "Budget", "Compare", "Fine-tune", "Learn", "My page", "Export"):
+    for label in ("Explore", "Layer", "Budget", "Compare", "Fine-tune", "Learn", "My page", "Export", "Results"):
         page.get_by_role("navigation").get_by_role("link", name=label, exact=True).click()
         name = "" if label == "Explore" else label.lower().replace(" ", "-")
         expect(page).to_have_url(re.compile(rf"/{name}\?"), timeout=15_000)

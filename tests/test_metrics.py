@@ -80,6 +80,7 @@ def test_the_histogram_is_that_of_the_seconds() -> None:
     assert found["nettrim_job_seconds_sum"] == pytest.approx(sum(took))
 
 
+@pytest.mark.long
 def test_readings_are_counted_and_nothing_is_named(tmp_path: Path, pool: Pool) -> None:
     door = Door(Uploads())
     (tmp_path / "secret_rows.csv").write_text(

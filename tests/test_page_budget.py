@@ -471,6 +471,7 @@ def still(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+@pytest.mark.long
 def test_edits_of_the_table_are_each_kept_and_reach_the_link(page: Page) -> None:
     browsing.opened(page, "/budget?model=digits_mlp&methods=lobs&n=200&budget.zeros=0.5")
     expect(page.get_by_role("heading", name="What was decided")).to_be_visible(timeout=90_000)

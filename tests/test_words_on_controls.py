@@ -13,7 +13,7 @@ from nettrim_core.jobs import Pool
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = {"Cancel", "Resume", "Try again"}  # say it themselves
-PAGES = ("explore", "layer", "budget", "compare", "fine_tune", "learn", "my_page", "export", "bring")
+PAGES = ("explore", "layer", "budget", "compare", "fine_tune", "learn", "my_page", "export", "results", "bring")
 KINDS = (
     "selectbox",
     "number_input",

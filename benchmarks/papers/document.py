@@ -1,0 +1,139 @@
+"""docs/results.md and its figures, from the files of the experiments: ``python -m benchmarks.papers.document``.
+
+What the files say and show is made again from their cells first, so that a table can change and nothing be measured
+again.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from benchmarks.papers.catalogue import EXPERIMENTS
+from benchmarks.papers.experiment import RESULTS, ROOT, said_again
+from nettrim_core.durable.files import write_whole
+
+PAGE, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "figures"
+COLUMNS = 2  # charts side by side
+INTRODUCTION = """# The papers' experiments, redone
+
+Every number here is from a file in `benchmarks/results/`, which holds each cell that was measured, with the machine,
+the versions, the seeds and the command; `make results` measures what is not there yet, `make results-quick` a few small
+cells of everything. The studio shows the same on its [Results](http://127.0.0.1:8501/results) page, with a way from a
+row to the studio itself.
+"""
+
+
+def documents(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """The experiments' files, by name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def text(found: Sequence[dict[str, Any]]) -> str:
+    return "\n".join([INTRODUCTION, *(section(document) for document in found)])
+
+
+def section(document: dict[str, Any]) -> str:
+    """One experiment as Markdown."""
+    made = document["environment"]
+    versions = ", ".join(f"{name} {made[name]}" for name in made if name not in ("machine", "threads"))
+    parts = [
+        f"## {document['title']}",
+        f"Redoes: {document['source']}.",
+        "How it differs from there:\n\n" + "\n".join(f"* {sentence}" for sentence in document["differs"]),
+        *(f"**{sentence}**" for sentence in document["shown"]["says"]),
+        *(f"![{title}](figures/{name})" for name, title in figures(document)),
+        *map(table, document["shown"]["tables"]),
+        f"`{document['command']}`: {document['seconds'] / 60:,.0f} minutes. {made['machine']}, "
+        f"{made['threads']} threads; {versions}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def table(content: dict[str, Any]) -> str:
+    lines = [f"**{content['title']}**", "", row(content["header"]), row(["---"] * len(content["header"]))]
+    lines += [row(cells) for cells in content["rows"]]
+    return "\n".join(lines + (["", content["note"]] if content["note"] else []))
+
+
+def row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def figures(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """(file, title) of what is drawn."""
+    return [
+        (name, f"{document['title']}: {'; '.join(one['title'] for one in content)}")
+        for name, content, _ in _drawn(document)
+    ]
+
+
+def draw(document: dict[str, Any]) -> None:
+    """Its figures, as files."""
+    for name, content, one in _drawn(document):
+        rows = -(-len(content) // COLUMNS)
+        figure, axes = plt.subplots(rows, COLUMNS, figsize=(10, 3.6 * rows), squeeze=False, layout="constrained")
+        for place, axis in zip(content, axes.flat, strict=False):
+            one(axis, place)
+        for axis in axes.flat[len(content) :]:
+            axis.set_visible(False)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+        plt.close(figure)
+        write_whole(FIGURES / name, drawn.getvalue())
+
+
+def _drawn(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]], Callable[[Axes, dict[str, Any]], None]]]:
+    """(file, what is on it, what draws one of these)."""
+    kinds = [(kind, document["shown"][kind], one) for kind, one in (("charts", chart), ("heats", heat))]
+    return [(f"results_{document['name']}_{kind}.svg", content, one) for kind, content, one in kinds if content]
+
+
+def chart(axis: Axes, content: dict[str, Any]) -> None:
+    lines(axis, content["lines"])
+    axis.set(title=content["title"], xlabel=content["x"], ylabel=content["y"])
+    axis.set_xscale("log" if content["log_x"] else "linear")
+    axis.set_yscale("log" if content["log_y"] else "linear")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+
+
+def heat(axis: Axes, content: dict[str, Any]) -> None:
+    drawn = axis.pcolormesh(content["xs"], content["ys"], content["values"], vmin=0, vmax=1, cmap="viridis")
+    axis.figure.colorbar(drawn, ax=axis)
+    lines(axis, content["lines"], "white")
+    axis.set(title=content["title"], xlabel=content["x"], ylabel=content["y"])
+    axis.set_ylim(min(content["ys"]), max(content["ys"]))
+    axis.legend(fontsize="small")
+
+
+def lines(axis: Axes, content: Sequence[dict[str, Any]], colour: str | None = None) -> None:
+    for line in content:
+        (drawn,) = axis.plot(
+            line["x"], line["y"], "--" if line["dashed"] else "-", color=colour, marker=".", label=line["name"]
+        )
+        if line["low"]:
+            axis.fill_between(line["x"], line["low"], line["high"], color=drawn.get_color(), alpha=0.15, linewidth=0)
+
+
+def main() -> None:
+    mpl.rcParams["svg.hashsalt"] = "results"
+    for name, experiment in EXPERIMENTS.items():
+        if (path := RESULTS / f"{name}.json").is_file():
+            said_again(experiment, path)
+    found = documents()
+    for document in found:
+        draw(document)
+    write_whole(PAGE, text(found).encode())
+    print(f"{PAGE}: {len(found)} experiments")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Charts of what experiments found, from their files (``benchmarks/results``): plain data with its own titles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import plotly.graph_objects as go
+
+from nettrim_core.figures.style import DARK, DASHES, LIGHT, SYMBOLS, blank, legend
+
+SHADE = 0.15
+
+
+def chart(content: Mapping[str, Any], dark: bool) -> go.Figure:
+    """Lines with their intervals. content: title, x, y, log_x, log_y, lines."""
+    figure = blank(content["x"], content["y"], 420)
+    for i, line in enumerate(content["lines"]):
+        _line(figure, line, (DARK if dark else LIGHT)[i % len(LIGHT)], SYMBOLS[i % len(SYMBOLS)])
+    figure.update_xaxes(type="log" if content["log_x"] else "linear")
+    figure.update_yaxes(type="log" if content["log_y"] else "linear")
+    figure.update_layout(showlegend=True, legend=legend(), margin={"t": 60})
+    return figure
+
+
+def heat(content: Mapping[str, Any], dark: bool) -> go.Figure:
+    """Parts from 0 to 1 over two quantities, and lines above them. content: title, x, y, xs, ys, values, lines."""
+    figure = blank(content["x"], content["y"], 420)
+    figure.add_heatmap(
+        x=content["xs"], y=content["ys"], z=content["values"], zmin=0, zmax=1, colorscale="Greys",
+        reversescale=not dark, colorbar={"tickformat": ".0%"}, hovertemplate="%{x}, %{y}: %{z:.0%}<extra></extra>",
+    )  # fmt: skip
+    for i, line in enumerate(content["lines"]):
+        _line(figure, line, (DARK if dark else LIGHT)[i % len(LIGHT)], SYMBOLS[i % len(SYMBOLS)])
+    figure.update_yaxes(range=[min(content["ys"]), max(content["ys"])])
+    figure.update_layout(showlegend=bool(content["lines"]), legend=legend(), margin={"t": 60})
+    return figure
+
+
+def alt(content: Mapping[str, Any]) -> str:
+    """What a chart shows, in words."""
+    names = [line["name"] for line in content["lines"]]
+    shown = f", with lines for {', '.join(names)}" if names else ""
+    return f"{content['title']}: {content['y']} against {content['x']}{shown}. The tables below have the numbers."
+
+
+def _line(figure: go.Figure, line: Mapping[str, Any], color: str, symbol: str) -> None:
+    if line["low"]:
+        figure.add_scatter(
+            x=[*line["x"], *reversed(line["x"])], y=[*line["high"], *reversed(line["low"])], fill="toself",
+            fillcolor=_pale(color), line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
+    figure.add_scatter(
+        x=line["x"], y=line["y"], name=line["name"], mode="lines+markers", marker={"symbol": symbol, "color": color},
+        line={"color": color, "dash": DASHES[1] if line["dashed"] else DASHES[0]},
+        hovertemplate="%{x:.3~g}, %{y:.3~g}<extra></extra>",
+    )  # fmt: skip
+
+
+def _pale(color: str) -> str:
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{SHADE})"
