@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 import streamlit as st
 
@@ -95,7 +94,7 @@ def show_cell(entry: Entry, choice: Choice, drawn: set[str]) -> None:
 def show_result(entry: Entry, drawn: set[str]) -> Choice:
     """The state that a cell's link asks for."""
     link = entry.cell.link
-    theirs, notices = session.choice_of(parse_qs(link, keep_blank_values=True))
+    theirs, notices = session.of_link(link)
     for notice in notices:
         st.warning(foreign.shown(notice), icon="🔗")
     if link in drawn:

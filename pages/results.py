@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import streamlit as st
 
@@ -69,15 +68,8 @@ def show_table(table: Mapping[str, Any], key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             place = st.selectbox("Row", list(places), key=f"results_row_{key}", help=words.PICK, width=420)
             if st.button(words.OPEN, key=f"results_open_{key}", help=words.GO) and place is not None:
-                see(places[place])
-
-
-def see(link: str) -> None:
-    """Make the state of a link the visitor's choice, and show it."""
-    choice, notices = session.choice_of(parse_qs(link, keep_blank_values=True))
-    session.choose(choice)
-    st.session_state["notices"] = notices
-    work.go("explore")
+                session.follow(places[place])
+                work.go("explore")
 
 
 main()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from urllib.parse import parse_qs
 
 import streamlit as st
 
@@ -131,9 +130,7 @@ def resume(run: Run) -> None:
 
 
 def open_state(run: Run) -> None:
-    choice, notices = session.choice_of(parse_qs(run.asked.subject["link"], keep_blank_values=True))
-    session.choose(choice)
-    state["notices"] = notices
+    session.follow(run.asked.subject["link"])
     work.go(PAGES.get(run.asked.request["task"], "explore"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 
@@ -44,6 +44,18 @@ def choice_of(query: dict[str, list[str]]) -> tuple[Choice, list[str]]:
     names = [*sample_names(), *brought.titles()]
     facts: dict[str, Callable[[], Facts]] = {name: lambda name=name: facts_of(name) for name in names}
     return parse(query, facts, len(CARDS))
+
+
+def of_link(link: str) -> tuple[Choice, list[str]]:
+    """The same for a link as it is written down: its query."""
+    return choice_of(parse_qs(link, keep_blank_values=True))
+
+
+def follow(link: str) -> None:
+    """Make the state of a link the visitor's choice, and let the page say what of it could not be followed."""
+    choice, notices = of_link(link)
+    choose(choice)
+    st.session_state["notices"] = notices
 
 
 def bring(model: str) -> None:

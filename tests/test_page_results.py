@@ -17,7 +17,7 @@ HEAT = Heat("Warm", "x", "y", [1, 2], [3, 4], [[0, 1], [1, 0.5]], [LINE])
 
 
 def show(cells: list[Measured]) -> Shown:
-    rows, links = [["digits_mlp", "lobs"], ["nobody", ""]], ["model=digits_mlp&methods=lobs&eps=0.3", ""]
+    rows, links = [["digits_mlp", "lobs"], ["nobody", ""]], ["model=digits_mlp&methods=lobs,nobody&eps=0.3", ""]
     return Shown(["It holds."], [Table("Some rows", ["network", "method"], rows, "A note.", links)], [CHART], [HEAT])
 
 
@@ -49,6 +49,7 @@ def test_a_row_leads_to_its_point_in_the_studio(results: AppTest) -> None:
     choice = results.session_state["choice"]
     assert (choice.model, choice.methods, choice.eps) == ("digits_mlp", ("lobs",), 0.3)
     assert results.title[0].value == "How much can we trim?"
+    assert any("nobody" in warning.value for warning in results.warning)
 
 
 def test_without_results_the_page_says_how_to_get_them(

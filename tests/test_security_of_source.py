@@ -29,9 +29,7 @@ OFF = ("shell", "unsafe_allow_html", "unsafe_allow_javascript", "allow_pickle") 
 ASKED = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
 # the exceptions, each with its reason
 ALLOWED = {
-    ("pages/session.py", "urllib"): "urlencode alone, which opens nothing",
-    ("pages/my_page.py", "urllib"): "parse_qs alone",
-    ("pages/runs.py", "urllib"): "parse_qs alone",
+    ("pages/session.py", "urllib"): "urlencode and parse_qs alone, which open nothing",
     ("nettrim_cli/health.py", "urllib"): "asks the server that its caller names, over HTTP alone",
     ("nettrim_core/sent.py", "pickle"): "what a scheduler and its workers send each other, who trust one another",
     ("nettrim_core/sent.py", "cloudpickle"): "the same: it packs, and what it packed is unpacked there",
