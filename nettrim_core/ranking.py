@@ -303,6 +303,7 @@ def judged(problem: LayerProblem, U: Tensor, target: ResponseSet, epsilon: float
 
 
 def relative(error: float, radius: float) -> float:
+    """error / radius; of a radius of 0, 0 for no error and infinity for any."""
     return error / radius if radius else (0.0 if error == 0 else math.inf)
 
 

@@ -104,6 +104,7 @@ def test_pages_and_shared_links_stay_below_the_path(page: Page, front: str) -> N
     assert urlsplit(fresh.url).path == f"/{PATH}/layer"
     assert sorted(urlsplit(fresh.url).query.split("&")) == sorted(urlsplit(page.url).query.split("&"))
     fresh.get_by_role("link", name="Explore").first.click()
+    expect(fresh).to_have_url(re.compile(rf"^{front}/{PATH}/\?"), timeout=30_000)
     charted(fresh, fresh.url)
     assert urlsplit(fresh.url).path == f"/{PATH}/"
 

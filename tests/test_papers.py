@@ -31,6 +31,7 @@ from benchmarks.papers.experiment import (
     said_again,
     written,
 )
+from nettrim_core import environment
 from nettrim_core.durable import Runs, State, Store
 from pages import session
 from tests.browsing import ROOT
@@ -58,7 +59,7 @@ SQUARES = Experiment(
 )  # fmt: skip
 
 
-def test_what_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_what_broke_off_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured.clear()
     breaks_at[3] = True
     store = Store(tmp_path)
@@ -73,6 +74,9 @@ def test_what_broke_off_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (run.state, run.done, run.asked.name) == (State.DONE, 5, "Squares")
     assert carried_out(SQUARES, False, Store(tmp_path), lambda line: None) == cells
     assert len(measured) == 5
+    monkeypatch.setattr(environment, "machine", lambda: "another machine")
+    carried_out(SQUARES, False, Store(tmp_path), lambda line: None)
+    assert len(measured) == 10  # what a file says of its cells is true of each
 
 
 def test_a_file_says_all_that_was_measured(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from nettrim_core import environment
-from nettrim_core.durable.address import address
+from nettrim_core.durable.address import Address, address
 from nettrim_core.durable.carry import written_down
 from nettrim_core.durable.files import write_whole
 from nettrim_core.durable.kept import Kept
@@ -128,17 +128,18 @@ def carried_out(experiment: Experiment, quick: bool, store: Store, tell: Callabl
     request = {"task": "experiment", "name": experiment.name, "cells": cells}
     recording = Runs(store).begin(request, len(cells), experiment.title, subject={"command": command(experiment)})
     kept, found = Kept(store, "" if recording is None else recording.id), []
+    where = {"version": experiment.version(), "made": _environment()}
     with written_down(recording):
         for number, cell in enumerate(cells, 1):
-            found.append(_measured(experiment, cell, kept))
+            here = address("experiment", name=experiment.name, cell=cell, **where)
+            found.append(_measured(experiment, cell, kept, here))
             if recording is not None:
                 recording.heard({"number": number})
             tell(f"{experiment.name} {number} of {len(cells)}: {cell}, {found[-1].seconds:.1f} s")
     return found
 
 
-def _measured(experiment: Experiment, cell: Cell, kept: Kept) -> Measured:
-    here = address("experiment", name=experiment.name, version=experiment.version(), cell=cell)
+def _measured(experiment: Experiment, cell: Cell, kept: Kept, here: Address) -> Measured:
     if (before := kept.get(here)) is not None:
         return Measured(cell, before.about["found"], before.about["seconds"])
     started = time.perf_counter()
@@ -158,7 +159,7 @@ def written(experiment: Experiment, quick: bool, cells: list[Measured], folder: 
     _write(path, {
         **_said(experiment, cells),
         "command": command(experiment) + (" --quick" if quick else ""),
-        "environment": environment.versions() | {"machine": environment.machine(), "threads": torch.get_num_threads()},
+        "environment": _environment(),
         "seconds": round(sum(cell.seconds for cell in cells), 1),
         "cells": [asdict(cell) for cell in cells],
     })  # fmt: skip
@@ -179,6 +180,11 @@ def _said(experiment: Experiment, cells: list[Measured]) -> dict[str, Any]:
         "differs": list(experiment.differs),
         "shown": asdict(experiment.show(cells)),
     }
+
+
+def _environment() -> dict[str, Any]:
+    """What a file says of all its cells, so that those of another machine or other threads are none of them."""
+    return environment.versions() | {"machine": environment.machine(), "threads": torch.get_num_threads()}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def cells(quick: bool) -> list[Cell]:
 
 
 def promised(N: int, s: int) -> float:
-    """Theorem 3 of paper 1, at the limit mu = 1."""
+    """Theorem 3 of paper 1, with mu = 1."""
     return (11 * s + 7) * math.log(N)
 
 
@@ -108,7 +108,7 @@ EXPERIMENT = Experiment(
     "Net-Trim (NIPS 2017), theorem 3; Fast Convex Pruning (2020), section on Gaussian inputs",
     (
         f"epsilon is {EPSILON:g} and not 0; recovered is what is within {RECOVERED:.0%} of the planted weights.",
-        "The theorem's mu, which is larger than 1 and sets the probability, is taken as 1: it asks for no fewer.",
+        "The theorem's factor mu is taken as 1.",
     ),
     cells,
     measure,
