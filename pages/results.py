@@ -43,7 +43,7 @@ def show(document: Mapping[str, Any]) -> None:
     pictures(document)
     for number, table in enumerate(document["shown"]["tables"]):
         show_table(table, f"{document['name']}_{number}")
-    st.markdown(f"**{words.MADE}** {words.made(document)}")
+    st.markdown(f"**{words.MADE}** {document['made']}")
 
 
 def pictures(document: Mapping[str, Any]) -> None:

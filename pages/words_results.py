@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 INTRO = (
     "The experiments of the papers, measured again with this program: what each found, what it redoes, and where it "
@@ -17,16 +16,6 @@ EXPERIMENT = "What was measured. Each has its tables and charts, and the command
 GO = "Go to Explore with the network, the method and the tolerance of this row."
 PICK = "The row of the table whose point is shown in the studio: its network, method and tolerance."
 LABELS = 5  # cells of a row that tell it from others
-
-
-def made(document: Mapping[str, Any]) -> str:
-    """The command, its time, the machine and the versions."""
-    environment = document["environment"]
-    versions = (f"{name} {value}" for name, value in environment.items() if name not in ("machine", "threads"))
-    return (
-        f"`{document['command']}` took {document['seconds'] / 60:,.0f} minutes on {environment['machine']}, with "
-        f"{environment['threads']} threads; {', '.join(versions)}."
-    )
 
 
 def place(row: Sequence[str]) -> str:

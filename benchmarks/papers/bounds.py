@@ -22,7 +22,8 @@ SAMPLES, SEEDS = 1000, 3
 
 def measure(network: str, method: str, mode: str, samples: int, epsilons: Sequence[float], seed: int) -> dict[str, Any]:
     """By epsilon: the relative error of the output measured and promised, by the spectral norms of the pruned weights
-    and by the l1 norms of the trained ones (theorem 1, which speaks of layers scaled to one)."""
+    and by the l1 norms of the trained ones (theorem 1, which speaks of layers scaled to one). layers: of each the same
+    at its own output, and its own discrepancy."""
     bundle = load_bundle(network)
     dense = Network(bundle.model, bundle.calibration_sample(samples, seed))
     points = dense.points(METHODS[method], epsilons, Cascade() if mode == "cascade" else False)
@@ -31,14 +32,13 @@ def measure(network: str, method: str, mode: str, samples: int, epsilons: Sequen
 
 def _told(epsilon: float, report: Report) -> dict[str, Any]:
     last = report.layers[-1]
-    own = [layer.held * layer.output_norm for layer in report.layers]  # what each layer adds by itself
     return {
         "epsilon": epsilon,
         "error": last.error / last.output_norm,
         "bound": None if last.bound is None else last.bound / last.output_norm,
         "by_l1": _theorem_1(report) / last.output_norm,
         "layers": [[layer.error / layer.output_norm, None if layer.bound is None else layer.bound / layer.output_norm,
-                    own[i] / layer.output_norm] for i, layer in enumerate(report.layers)],
+                    layer.held] for layer in report.layers],
         "sparsity": report.sparsity,
     }  # fmt: skip
 
@@ -66,11 +66,8 @@ def show(measured: list[Measured]) -> Shown:
     charts, rows, links = [], [], []
     for network in dict.fromkeys(cell.asked["network"] for cell in measured):
         for mode in ("parallel", "cascade"):
-            here = [
-                c
-                for c in measured
-                if (c.asked["network"], c.asked["mode"], c.asked["method"]) == (network, mode, "nettrim")
-            ]
+            wanted = (network, mode, "nettrim")
+            here = [c for c in measured if (c.asked["network"], c.asked["mode"], c.asked["method"]) == wanted]
             epsilons = here[0].asked["epsilons"]
             columns = list(zip(*(cell.found["points"] for cell in here), strict=True))
             lines = [
@@ -89,12 +86,8 @@ def show(measured: list[Measured]) -> Shown:
                         f"model={network}&methods={asked['method']}&eps={point['epsilon']:g}&mode={asked['mode']}"
                         f"&n={asked['samples']}"
                     )
-    kept = [
-        point["bound"] >= point["error"]
-        for cell in measured
-        for point in cell.found["points"]
-        if point["bound"] is not None
-    ]
+    points = [point for cell in measured for point in cell.found["points"] if point["bound"] is not None]
+    kept = [point["bound"] >= point["error"] for point in points]
     table = Table(
         "Measured and promised errors, draw 0", ["network", "method", "mode", "epsilon", "zeros", "error", "promised",
         "times", "where the factor comes from, layer by layer"], rows,

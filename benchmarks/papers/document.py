@@ -42,8 +42,6 @@ def text(found: Sequence[dict[str, Any]]) -> str:
 
 def section(document: dict[str, Any]) -> str:
     """One experiment as Markdown."""
-    made = document["environment"]
-    versions = ", ".join(f"{name} {made[name]}" for name in made if name not in ("machine", "threads"))
     parts = [
         f"## {document['title']}",
         f"Redoes: {document['source']}.",
@@ -51,8 +49,7 @@ def section(document: dict[str, Any]) -> str:
         *(f"**{sentence}**" for sentence in document["shown"]["says"]),
         *(f"![{title}](figures/{name})" for name, title in figures(document)),
         *map(table, document["shown"]["tables"]),
-        f"`{document['command']}`: {document['seconds'] / 60:,.0f} minutes. {made['machine']}, "
-        f"{made['threads']} threads; {versions}.",
+        document["made"],
     ]
     return "\n\n".join(parts) + "\n"
 

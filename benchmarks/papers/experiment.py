@@ -187,7 +187,18 @@ def _environment() -> dict[str, Any]:
     return environment.versions() | {"machine": environment.machine(), "threads": torch.get_num_threads()}
 
 
+def _made(content: dict[str, Any]) -> str:
+    """How it was measured, a sentence: the command, its time, the machine and the versions."""
+    made = content["environment"]
+    versions = ", ".join(f"{name} {made[name]}" for name in sorted(made) if name not in ("machine", "threads"))
+    return (
+        f"`{content['command']}` took {content['seconds'] / 60:,.0f} minutes on {made['machine']}, with "
+        f"{made['threads']} threads; {versions}."
+    )
+
+
 def _write(path: Path, content: dict[str, Any]) -> None:
+    content = content | {"made": _made(content)}
     write_whole(path, (json.dumps(content, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
