@@ -15,8 +15,9 @@ from pages import words_results as words
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """What was measured: by title."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    """What was measured: by title, in the order in which it is to be shown."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
+    found.sort(key=lambda document: (document["place"], document["name"]))
     return {document["title"]: document for document in found}
 
 
@@ -35,7 +36,7 @@ def main() -> None:
 
 def show(document: Mapping[str, Any]) -> None:
     st.header(document["title"])
-    st.markdown(f"Redoes: {document['source']}.")
+    st.markdown(document["source"])
     for sentence in document["shown"]["says"]:
         st.markdown(f"**{sentence}**")
     with st.expander(words.DIFFERS):

@@ -9,7 +9,7 @@ INTRO = (
     "had to differ. Below a table, pick one of its rows to see its point in the studio."
 )
 NONE = "No experiment has been measured here yet: `make results` does."
-DIFFERS = "How it differs from the paper"
+DIFFERS = "How it was done, and how that differs from the paper"
 MADE = "How it was measured"
 OPEN = "See it in the studio"
 EXPERIMENT = "What was measured. Each has its tables and charts, and the command that measures it again."

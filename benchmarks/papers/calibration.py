@@ -96,7 +96,7 @@ def _link(cells: list[Measured]) -> str:
 EXPERIMENT = Experiment(
     "calibration",
     "Calibration rows",
-    "nothing: neither paper varies them",
+    "nothing; neither paper varies them",
     (
         f"LeNet-300-100 on MNIST with the zeros that Layer-wise OBS has in each layer: "
         f"{', '.join(f'{part:.1%} of {name}' for name, part in ZEROS.items())}.",

@@ -1,4 +1,5 @@
-"""docs/results.md and its figures, from the files of the experiments: ``python -m benchmarks.papers.document``.
+"""docs/results.md, docs/who_wins.md and their figures, from the files of the experiments:
+``python -m benchmarks.papers.document``.
 
 What the files say and show is made again from their cells first, so that a table can change and nothing be measured
 again.
@@ -7,7 +8,6 @@ again.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,35 +16,56 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from benchmarks.papers import verdict
 from benchmarks.papers.catalogue import EXPERIMENTS
-from benchmarks.papers.experiment import RESULTS, ROOT, said_again
+from benchmarks.papers.experiment import RESULTS, ROOT, read, said_again, write_plain
 from nettrim_core.durable.files import write_whole
 
-PAGE, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "figures"
+PAGE, WINNERS, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "who_wins.md", ROOT / "docs" / "figures"
 COLUMNS = 2  # charts side by side
 INTRODUCTION = """# The papers' experiments, redone
 
 Every number here is from a file in `benchmarks/results/`, which holds each cell that was measured, with the machine,
 the versions, the seeds and the command; `make results` measures what is not there yet, `make results-quick` a few small
 cells of everything. The studio shows the same on its [Results](http://127.0.0.1:8501/results) page, with a way from a
-row to the studio itself.
+row to the studio itself. [Who wins when](who_wins.md) says in words what comes of it.
+"""
+WINNERS_INTRODUCTION = """# Who wins when
+
+Which method leaves the smaller error depends on how much is pruned, on the kind of layer, on whether the network is
+retrained, and on how many rows there are to calibrate on. What follows counts places in the tables of
+[the experiments](results.md).
 """
 
 
 def documents(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """The experiments' files, by name."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    """The experiments' files."""
+    return [document for document in read(folder) if document["name"] in EXPERIMENTS]
 
 
 def text(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join([INTRODUCTION, *(section(document) for document in found)])
 
 
+def winners(content: dict[str, Any]) -> str:
+    """The page of plain words."""
+    shown = content["shown"]
+    parts = [
+        WINNERS_INTRODUCTION,
+        *(f"* {sentence}" for sentence in shown["says"]),
+        "",
+        *(f"{sentence}\n" for sentence in content["differs"]),
+        *(f"{table(one)}\n" for one in shown["tables"]),
+        content["made"],
+    ]
+    return "\n".join(parts) + "\n"
+
+
 def section(document: dict[str, Any]) -> str:
     """One experiment as Markdown."""
     parts = [
         f"## {document['title']}",
-        f"Redoes: {document['source']}.",
+        document["source"],
         "How it differs from there:\n\n" + "\n".join(f"* {sentence}" for sentence in document["differs"]),
         *(f"**{sentence}**" for sentence in document["shown"]["says"]),
         *(f"![{title}](figures/{name})" for name, title in figures(document)),
@@ -108,7 +129,7 @@ def heat(axis: Axes, content: dict[str, Any]) -> None:
     lines(axis, content["lines"], "white")
     axis.set(title=content["title"], xlabel=content["x"], ylabel=content["y"])
     axis.set_ylim(min(content["ys"]), max(content["ys"]))
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", facecolor="0.2", labelcolor="white")
 
 
 def lines(axis: Axes, content: Sequence[dict[str, Any]], colour: str | None = None) -> None:
@@ -129,6 +150,9 @@ def main() -> None:
     for document in found:
         draw(document)
     write_whole(PAGE, text(found).encode())
+    words = verdict.content(found)
+    write_plain(RESULTS / f"{verdict.NAME}.json", words)
+    write_whole(WINNERS, winners(words).encode())
     print(f"{PAGE}: {len(found)} experiments")
 
 

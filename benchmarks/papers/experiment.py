@@ -174,9 +174,10 @@ def said_again(experiment: Experiment, path: Path) -> None:
 
 def _said(experiment: Experiment, cells: list[Measured]) -> dict[str, Any]:
     return {
+        "place": 1,
         "name": experiment.name,
         "title": experiment.title,
-        "source": experiment.source,
+        "source": f"Redoes: {experiment.source}.",
         "differs": list(experiment.differs),
         "shown": asdict(experiment.show(cells)),
     }
@@ -198,8 +199,18 @@ def _made(content: dict[str, Any]) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    content = content | {"made": _made(content)}
+    write_plain(path, content | {"made": _made(content)})
+
+
+def write_plain(path: Path, content: dict[str, Any]) -> None:
+    """place: whoever shows files shows them by it, and then by name."""
     write_whole(path, (json.dumps(content, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def read(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """All files, in the order in which they are shown."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return sorted(found, key=lambda content: (content["place"], content["name"]))
 
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -204,7 +204,7 @@ NETWORKS = {
     "tradeoff_net_trim": (
         "mnist", "net_trim", "784-300-1000-100-10 on MNIST", "Net-Trim (NIPS 2017), its code for MNIST"),
     "tradeoff_lenet_5": ("mnist", "lenet_5", "LeNet-5 on MNIST", "Net-Trim (NIPS 2017) and Layer-wise OBS (NIPS 2017)"),
-    "tradeoff_fashion": ("fashion", "lenet_5", "LeNet-5 on Fashion-MNIST", "nothing: a data set that nobody tuned on"),
+    "tradeoff_fashion": ("fashion", "lenet_5", "LeNet-5 on Fashion-MNIST", "nothing; a data set that nobody tuned on"),
 }  # fmt: skip
 TRADEOFFS = [
     Experiment(

@@ -1,0 +1,140 @@
+"""Trade-offs, retraining and calibration sizes: what is compared is equal, and the words are what the numbers say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.papers import document, recovered, tradeoff, tradeoffs, training, verdict
+from benchmarks.papers.experiment import RESULTS, Cell, Measured
+from nettrim_core import METHODS, load_bundle, masks_of
+
+WHERE = {"data": "few", "network": "small", "draw": 0, "samples": 60}
+GAINS = (0.1, 0.4)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, Any]:
+    return _measured("nettrim", "tolerance")
+
+
+def _measured(method: str, by: str, cascade: bool = False) -> dict[str, Any]:
+    return tradeoff.measure(**WHERE, gains=GAINS, gains_retrained=GAINS[1:], method=method, by=by, cascade=cascade)
+
+
+@pytest.mark.parametrize(("method", "cascade"), [("lobs", False), ("exactobs", True), (tradeoff.ITERATIVE, False)])
+def test_layers_have_the_zeros_of_the_reference(reference: dict[str, Any], method: str, cascade: bool) -> None:
+    for mine, theirs in zip(_measured(method, "layers", cascade)["points"], reference["points"], strict=True):
+        assert mine["layers"] == pytest.approx(theirs["layers"], abs=1e-3), method
+        assert mine["kept"] == pytest.approx(theirs["kept"], abs=1e-3)
+
+
+def test_a_method_shares_the_zeros_of_the_reference_by_itself(reference: dict[str, Any]) -> None:
+    for mine, theirs in zip(_measured("exactobs", "overall")["points"], reference["points"], strict=True):
+        assert mine["kept"] == pytest.approx(theirs["kept"], abs=1e-3)
+        assert mine["layers"] != pytest.approx(theirs["layers"], abs=1e-2)
+        assert mine["error"] < theirs["error"]  # of a network that Net-Trim has shrunk
+
+
+def test_only_some_gains_are_retrained_and_an_error_is_one_of_test_rows(reference: dict[str, Any]) -> None:
+    first, second = reference["points"]
+    assert "retrained" not in first
+    assert second["retrained"] < second["error"]
+    model, (X, labels) = training.trained("few", "small", 0), training.rows("few", "small")[2]
+    with torch.no_grad():
+        assert reference["dense"] == pytest.approx(float((model(X).argmax(1) != labels).double().mean()))
+
+
+def test_the_first_draw_on_mnist_is_the_sample_of_the_studio() -> None:
+    bundle = load_bundle("lenet_5")
+    here = training.dense("mnist", "lenet_5", 0, 7)
+    assert torch.equal(here.inputs, bundle.calibration_sample(7, 0))
+    for mine, theirs in zip(here.model.parameters(), bundle.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    for name in ("lenet_5", "lenet_300_100"):
+        fresh, known = training.untrained(name), load_bundle(name).model
+        assert {key: value.shape for key, value in fresh.state_dict().items()} == {
+            key: value.shape for key, value in known.state_dict().items()
+        }
+
+
+def test_the_parts_of_few_rows_do_not_overlap() -> None:
+    seen = [row.numpy().tobytes() for X, _ in training.rows("few", "small") for row in X]
+    assert len(set(seen)) == len(seen) == 3000
+
+
+def test_iterations_are_counted_and_what_is_pruned_stays() -> None:
+    model, _ = training.dense("few", "small", 0, 60).at(METHODS["magnitude"], {"fc1": 0.9})
+    masks = masks_of(model)
+    looks = list(recovered.retraining(model, "few", "small", 20))
+    assert [done for _, done in looks] == [0, 8, 16, 24]  # a pass over 1,000 rows is eight
+    again = masks_of(looks[-1][0])
+    assert all(not bool((again[name] & ~masks[name]).any()) for name in masks)
+    validation = training.rows("few", "small")[1]
+    assert training.error(looks[-1][0], validation) < training.error(model, validation)
+
+
+def _cell(method: str, by: str, draw: int, errors: dict[float, float], layers: dict[str, float]) -> Measured:
+    asked: Cell = {
+        "data": "mnist", "network": "lenet_300_100", "draw": draw, "samples": 1000, "method": method, "by": by,
+        "cascade": False, "gains": list(errors), "gains_retrained": list(errors),
+    }  # fmt: skip
+    points = [
+        {"gain": gain, "kept": 0.2 / (1 + gain), "layers": layers, "error": error, "retrained": 0.02 + error / 10}
+        for gain, error in errors.items()
+    ]
+    return Measured(asked, {"dense": 0.02, "points": points, "seconds": 1.0}, 1.0)
+
+
+LAYERS = {"conv1": 0.5, "fc1": 0.8, "fc2": 0.5}
+PLANTED = [
+    cell
+    for draw, jitter in enumerate((-1e-4, 0.0, 1e-4))
+    for cell in (
+        _cell(
+            "nettrim",
+            "tolerance",
+            draw,
+            {0.1: 0.04 + jitter, 0.4: 0.20 + jitter},
+            {"conv1": 0.5, "fc1": 0.8, "fc2": 0.5},
+        ),
+        _cell("exactobs", "tolerance", draw, {0.1: 0.05, 0.4: 0.2}, {"conv1": 0.4, "fc1": 0.9, "fc2": 0.5}),
+        _cell("exactobs", "layers", draw, {0.1: 0.03 + 2 * jitter, 0.4: 0.08 + jitter}, {}),
+        _cell("alps", "layers", draw, {0.1: 0.03 - jitter, 0.4: 0.09 + jitter}, {}),
+        _cell("magnitude", "layers", draw, {0.1: 0.06 + jitter, 0.4: 0.58 + jitter}, {}),
+    )
+]
+
+
+def test_words_say_who_is_first_and_who_cannot_be_told_from_it() -> None:
+    found = verdict.content([{"name": "tradeoff_lenet_300_100", "cells": [cell.__dict__ for cell in PLANTED]}])
+    sparsity, retraining, kind = found["shown"]["tables"]
+    assert [row[2:7] for row in sparsity["rows"]] == [
+        ["18.2%", "Exact OBS", "3.00", "ALPS", "4.00"],
+        ["14.3%", "Exact OBS", "8.00", "", "20.00"],
+    ]
+    assert [row[-1] for row in sparsity["rows"]] == ["Magnitude, 6.00", "Magnitude, 58.00"]
+    assert "Exact OBS 2" in found["shown"]["says"][0]
+    assert "with 14.3% left 50.0." in found["shown"]["says"][2]
+    assert [row[-2:] for row in retraining["rows"]] == [["3.00", "0.30"], ["50.00", "5.00"]]
+    assert kind["rows"] == [["Net-Trim", "1", "1", "1"], ["Exact OBS", "1.20", "0.50", "1.00"]]
+
+
+def test_a_table_of_a_trade_off_says_what_its_cells_say() -> None:
+    shown = tradeoffs.show(PLANTED)
+    table = next(table for table in shown.tables if table.title == "Test error in percent, equal counts in each layer")
+    assert [row[0] for row in table.rows] == ["Net-Trim", "Exact OBS", "ALPS", "Magnitude"]
+    assert table.rows[3][2].startswith("58.00")
+    assert table.links[1] == "model=lenet_300_100&methods=exactobs&eps=0.4&n=1000"
+    assert shown.says[1].endswith("with 14.3% left Exact OBS, 8.00 %.")
+    assert "(not to be told from ALPS)" in shown.says[1]
+
+
+def test_the_page_of_words_is_made_from_the_files(tmp_path: Path) -> None:
+    words = verdict.content(document.documents())
+    assert json.loads((RESULTS / "who_wins.json").read_text()) == json.loads(json.dumps(words))
+    assert document.WINNERS.read_text(encoding="utf-8") == document.winners(words)
