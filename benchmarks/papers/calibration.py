@@ -50,7 +50,7 @@ def show(measured: list[Measured]) -> Shown:
     charts, tables = [], []
     for what, when in (("error", "before retraining"), ("retrained", "after one epoch of retraining")):
         found = {name: [_column(cells, i, what) for i in range(len(sizes))] for name, cells in by_method.items()}
-        lines = [_line(titled(name), sizes, columns) for name, columns in found.items()]
+        lines = [_line(name, sizes, columns) for name, columns in found.items()]
         charts.append(Chart(when, "calibration rows", "test error, %", lines, True, True))
         tables.append(Table(
             f"Test error in percent {when}", ["method", *(f"{size:,} rows" for size in sizes)],
@@ -67,7 +67,7 @@ def show(measured: list[Measured]) -> Shown:
 
 def _line(name: str, sizes: Sequence[int], columns: list[list[float]]) -> Line:
     mean, low, high = (list(values) for values in zip(*map(interval, columns), strict=True))
-    return Line(name, sizes, mean, low, high)
+    return Line(titled(name), sizes, mean, low, high, method=name)
 
 
 def _where(cell: Measured) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from benchmarks.papers import verdict
 from benchmarks.papers.catalogue import EXPERIMENTS
 from benchmarks.papers.experiment import RESULTS, ROOT, read, said_again, write_plain
 from nettrim_core.durable.files import write_whole
+from nettrim_core.figures.style import look_of
 
 PAGE, WINNERS, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "who_wins.md", ROOT / "docs" / "figures"
 COLUMNS = 2  # charts side by side
@@ -134,8 +135,9 @@ def heat(axis: Axes, content: dict[str, Any]) -> None:
 
 def lines(axis: Axes, content: Sequence[dict[str, Any]], colour: str | None = None) -> None:
     for line in content:
+        own = look_of(line["method"]).light if line["method"] else colour
         (drawn,) = axis.plot(
-            line["x"], line["y"], "--" if line["dashed"] else "-", color=colour, marker=".", label=line["name"]
+            line["x"], line["y"], "--" if line["dashed"] else "-", color=own, marker=".", label=line["name"]
         )
         if line["low"]:
             axis.fill_between(line["x"], line["low"], line["high"], color=drawn.get_color(), alpha=0.15, linewidth=0)

@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """low, high: the ends of 95 % intervals, or nothing."""
+    """low, high: the ends of 95 % intervals, or nothing. method: whose look it has, one of METHODS; "" for none."""
 
     name: str
     x: Sequence[float]
@@ -65,6 +65,7 @@ class Line:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     dashed: bool = False
+    method: str = ""
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ def show(measured: list[Measured]) -> Shown:
                 levels,
                 [cell.found["pruned"][name][len(epsilons) // 2]["accuracy"] for cell in here],
                 True,
+                name,
             )
             for name in here[0].asked["names"]
         ]
@@ -93,11 +94,11 @@ def _cells(rows: list[list[float]]) -> list[str]:
     return [within([100 * value for value in column], "{:.1f}") for column in zip(*rows, strict=True)]
 
 
-def _line(name: str, levels: Sequence[float], rows: list[list[float]], dashed: bool = False) -> Line:
+def _line(name: str, levels: Sequence[float], rows: list[list[float]], dashed: bool = False, method: str = "") -> Line:
     mean, low, high = (
         list(values) for values in zip(*(interval(list(c)) for c in zip(*rows, strict=True)), strict=True)
     )
-    return Line(name, levels, mean, low, high, dashed)
+    return Line(name, levels, mean, low, high, dashed, method)
 
 
 def _sentence(network: str, here: list[Measured], place: int, levels: Sequence[float]) -> str:

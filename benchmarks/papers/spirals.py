@@ -168,7 +168,22 @@ def _sentences(groups: dict[tuple[int, bool], list[dict[str, Any]]]) -> list[str
     return [
         f"{certified:,} of {len(every):,} pruned networks are certified in every layer; a cascade's output layer has "
         f"{KAPPA} of its radius, which nothing promises to be feasible.",
+        *(_against(*which, groups[which]) for which in PUBLISHED if which in groups),
     ]
+
+
+def _against(n: int, l1: bool, found: list[dict[str, Any]]) -> str:
+    """What is left here and in the paper, of how many."""
+    chosen = [(each, point) for each in found if (point := nearest(each["cascade"])) is not None]
+    before, after, _ = PUBLISHED[n, l1]
+    name = f"2.{n}.{n}.2, dropout{' and l1' if l1 else ''}"
+    if not chosen:
+        return f"{name}: no cascade here has an rd below {NEAR}; in the paper {sum(after) / sum(before):.1%} stay."
+    left = sum(sum(point["after"]) / sum(each["before"]) for each, point in chosen) / len(chosen)
+    return (
+        f"{name}: {left:.1%} of the weights stay here, in the paper {sum(after) / sum(before):.1%}; another training "
+        "makes other networks, so that less or more is no better or worse."
+    )
 
 
 EXPERIMENT = Experiment(

@@ -27,6 +27,7 @@ RETRAINED = {"lenet_5": (0.4,)}
 RETRAINED_ELSE = (0.1, 0.4)
 SAMPLES, DRAWS = 1000, 3
 BY_TOLERANCE = ("nettrim", "nettrim_refit", "lobs", "exactobs", "wanda", "sparsegpt", "magnitude", "magnitude_refit")
+LONG = ("nettrim", "nettrim_refit", "alps")  # to share a budget by: on one network only
 BY_COUNTS = ("lobs", "exactobs", "wanda", "sparsegpt", "alps", "magnitude", "magnitude_refit")
 CASCADES = ("nettrim", "lobs", "exactobs")
 ITERATIVE = "magnitude_iterative"  # no method of the core: magnitude and retraining in turns
@@ -132,8 +133,9 @@ def cells(data: str, network: str, quick: bool) -> list[Cell]:
             found.append(_cell(*where, FEWER if name == "alps" else GAINS, again, name, "layers", False))
         found += [_cell(*where, GAINS, again, name, "layers", True) for name in CASCADES[1:]]
         found.append(_cell(*where, again, again, ITERATIVE, "layers", False))
-        found += [_cell(*where, FEWER, again if network != "lenet_5" else (), name, "overall", False)
-                  for name in ("nettrim", "nettrim_refit", *BY_COUNTS)]  # fmt: skip
+        for name in dict.fromkeys((*BY_TOLERANCE, *BY_COUNTS)):
+            if name not in LONG or network == "lenet_300_100":
+                found.append(_cell(*where, FEWER, again if network != "lenet_5" else (), name, "overall", False))
     return found
 
 
