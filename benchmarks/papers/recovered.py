@@ -22,7 +22,6 @@ RATE = 1e-3
 SAMPLES, DRAWS = 10_000, 3
 WAYS = (
     ("lobs", False),
-    ("lobs", True),
     ("exactobs", False),
     ("exactobs", True),
     ("magnitude_refit", False),
