@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from benchmarks.papers.experiment import Chart, Experiment, Heat, Line, Measured, Shown, Table, written
 from nettrim_core import places
 from nettrim_core.figures import results as figures
+from nettrim_core.figures.style import look_of
 
 LINE = Line("measured", [1, 2], [3, 4], [2, 3], [4, 5], dashed=True)
 CHART = Chart("Cold", "x", "y", [LINE], log_x=True)
@@ -69,6 +70,13 @@ def test_charts_show_every_line_and_its_interval() -> None:
     assert (chart.layout.xaxis.type, chart.layout.yaxis.type) == ("log", "linear")
     assert list(map(list, heat.data[0].z)) == [[0, 1], [1, 0.5]]
     assert "measured" in figures.alt(vars_of(HEAT))
+
+
+def test_a_method_looks_as_everywhere() -> None:
+    own = Chart("Own", "x", "y", [Line("Exact OBS, cascade", [1, 2], [3, 4], method="exactobs"), LINE])
+    line, *_ = figures.chart(vars_of(own), True).data
+    look = look_of("exactobs")
+    assert (line.line.color, line.marker.color, line.marker.symbol) == (look.dark, look.dark, look.symbol)
 
 
 def vars_of(content: Chart | Heat) -> dict[str, object]:

@@ -7,16 +7,17 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nettrim_core.figures.style import DARK, DASHES, LIGHT, SYMBOLS, blank, legend
+from nettrim_core.figures.style import DASHES, LOOKS, blank, legend, look_of
 
 SHADE = 0.15
 
 
 def chart(content: Mapping[str, Any], dark: bool) -> go.Figure:
-    """Lines with their intervals. content: title, x, y, log_x, log_y, lines."""
+    """Lines with their intervals, a method's in its own look. content: title, x, y, log_x, log_y, lines."""
     figure = blank(content["x"], content["y"], 420)
     for i, line in enumerate(content["lines"]):
-        _line(figure, line, (DARK if dark else LIGHT)[i % len(LIGHT)], SYMBOLS[i % len(SYMBOLS)])
+        look = look_of(line["method"]) if line["method"] else LOOKS[i % len(LOOKS)]
+        _line(figure, line, look.color(dark), look.symbol)
     figure.update_xaxes(type="log" if content["log_x"] else "linear")
     figure.update_yaxes(type="log" if content["log_y"] else "linear")
     figure.update_layout(showlegend=True, legend=legend(), margin={"t": 60})
@@ -31,7 +32,8 @@ def heat(content: Mapping[str, Any], dark: bool) -> go.Figure:
         reversescale=not dark, colorbar={"tickformat": ".0%"}, hovertemplate="%{x}, %{y}: %{z:.0%}<extra></extra>",
     )  # fmt: skip
     for i, line in enumerate(content["lines"]):
-        _line(figure, line, (DARK if dark else LIGHT)[i % len(LIGHT)], SYMBOLS[i % len(SYMBOLS)])
+        look = LOOKS[i % len(LOOKS)]
+        _line(figure, line, look.color(dark), look.symbol)
     figure.update_yaxes(range=[min(content["ys"]), max(content["ys"])])
     figure.update_layout(showlegend=bool(content["lines"]), legend=legend(), margin={"t": 60})
     return figure
