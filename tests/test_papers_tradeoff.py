@@ -118,7 +118,7 @@ def test_words_say_who_is_first_and_who_cannot_be_told_from_it() -> None:
         ["14.3%", "Exact OBS", "8.00", "", "20.00"],
     ]
     assert [row[-1] for row in sparsity["rows"]] == ["Magnitude, 6.00", "Magnitude, 58.00"]
-    assert "Exact OBS 2" in found["shown"]["says"][0]
+    assert "of 2 comparisons the least error is that of Exact OBS in 2." in found["shown"]["says"][0]
     assert "with 14.3% left 50.0." in found["shown"]["says"][2]
     assert [row[-2:] for row in retraining["rows"]] == [["3.00", "0.30"], ["50.00", "5.00"]]
     assert kind["rows"] == [["Net-Trim", "1", "1", "1"], ["Exact OBS", "1.20", "0.50", "1.00"]]
@@ -130,8 +130,7 @@ def test_a_table_of_a_trade_off_says_what_its_cells_say() -> None:
     assert [row[0] for row in table.rows] == ["Net-Trim", "Exact OBS", "ALPS", "Magnitude"]
     assert table.rows[3][2].startswith("58.00")
     assert table.links[1] == "model=lenet_300_100&methods=exactobs&eps=0.4&n=1000"
-    assert shown.says[1].endswith("with 14.3% left Exact OBS, 8.00 %.")
-    assert "(not to be told from ALPS)" in shown.says[1]
+    assert shown.says[1].endswith("left, Exact OBS with 3.00 %, shared; with 14.3% left, Exact OBS with 8.00 %.")
 
 
 def test_the_page_of_words_is_made_from_the_files(tmp_path: Path) -> None:

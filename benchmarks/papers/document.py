@@ -15,15 +15,17 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogFormatter
 
 from benchmarks.papers import verdict
 from benchmarks.papers.catalogue import EXPERIMENTS
 from benchmarks.papers.experiment import RESULTS, ROOT, read, said_again, write_plain
 from nettrim_core.durable.files import write_whole
-from nettrim_core.figures.style import look_of
+from nettrim_core.figures.style import SYMBOLS, look_of
 
 PAGE, WINNERS, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "who_wins.md", ROOT / "docs" / "figures"
 COLUMNS = 2  # charts side by side
+MARKERS: dict[str, Any] = dict(zip(SYMBOLS, "oDs^Pv*hXpd", strict=True))  # Matplotlib's names of the studio's
 INTRODUCTION = """# The papers' experiments, redone
 
 Every number here is from a file in `benchmarks/results/`, which holds each cell that was measured, with the machine,
@@ -98,7 +100,7 @@ def draw(document: dict[str, Any]) -> None:
     """Its figures, as files."""
     for name, content, one in _drawn(document):
         rows = -(-len(content) // COLUMNS)
-        figure, axes = plt.subplots(rows, COLUMNS, figsize=(10, 3.6 * rows), squeeze=False, layout="constrained")
+        figure, axes = plt.subplots(rows, COLUMNS, figsize=(10, 4.4 * rows), squeeze=False, layout="constrained")
         for place, axis in zip(content, axes.flat, strict=False):
             one(axis, place)
         for axis in axes.flat[len(content) :]:
@@ -120,8 +122,12 @@ def chart(axis: Axes, content: dict[str, Any]) -> None:
     axis.set(title=content["title"], xlabel=content["x"], ylabel=content["y"])
     axis.set_xscale("log" if content["log_x"] else "linear")
     axis.set_yscale("log" if content["log_y"] else "linear")
+    for side, log in ((axis.xaxis, content["log_x"]), (axis.yaxis, content["log_y"])):
+        if log:  # plain numbers, also between powers of ten where there are few of these
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, frameon=False)
 
 
 def heat(axis: Axes, content: dict[str, Any]) -> None:
@@ -135,10 +141,11 @@ def heat(axis: Axes, content: dict[str, Any]) -> None:
 
 def lines(axis: Axes, content: Sequence[dict[str, Any]], colour: str | None = None) -> None:
     for line in content:
-        own = look_of(line["method"]).light if line["method"] else colour
+        look = look_of(line["method"]) if line["method"] else None
         (drawn,) = axis.plot(
-            line["x"], line["y"], "--" if line["dashed"] else "-", color=own, marker=".", label=line["name"]
-        )
+            line["x"], line["y"], "--" if line["dashed"] else "-", color=look.light if look else colour,
+            marker=MARKERS[look.symbol] if look else ".", markersize=4, label=line["name"],
+        )  # fmt: skip
         if line["low"]:
             axis.fill_between(line["x"], line["low"], line["high"], color=drawn.get_color(), alpha=0.15, linewidth=0)
 

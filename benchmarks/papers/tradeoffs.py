@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import gt
 from typing import Any
@@ -13,6 +13,7 @@ from benchmarks.papers.tradeoff import cells as asked_for
 from benchmarks.papers.training import is_sample
 from nettrim_core.methods import titled
 
+KNOWN = 0.05  # seconds within which nothing is solved: the reference was known before
 Way = tuple[str, str, bool]  # method, by, cascade
 Found = dict[Way, list[Measured]]  # of all draws
 TITLES = {"tolerance": "equal tolerance", "layers": "equal counts in each layer", "overall": "equal counts overall"}
@@ -152,8 +153,8 @@ def _seconds(found: Found) -> Table:
         row = [name_of(method)]
         for by, cascade in (("tolerance", False), ("tolerance", True), ("layers", False), ("overall", False)):
             cells = found.get((method, by, cascade), [])
-            spent = within([cell.found["seconds"] for cell in cells], "{:.1f}") if cells else ""
-            row.append(f"{spent}, {len(cells[0].asked['gains'])}" if cells else "")
+            spent = [cell.found["seconds"] for cell in cells if cell.found["seconds"] > KNOWN]
+            row.append(f"{within(spent, '{:.1f}')}, {len(cells[0].asked['gains'])}" if spent else "")
         rows.append(row)
     return Table(
         "Seconds of pruning, and of how many points together",
@@ -173,8 +174,8 @@ def _sentences(found: Found) -> list[str]:
             firsts = [winner({way: column(here[way], gain, what) for way in ways}) for gain in gains]
             kept = [interval(column(_reference(found, here), gain, "kept"))[0] for gain in gains]
             if firsts:
-                said.append(f"{TITLES[by].capitalize()}, {when}: " + "; ".join(
-                    f"with {k:.1%} left {first}" for k, first in zip(kept, firsts, strict=True)
+                said.append(f"The least error at {TITLES[by]}, {when}: " + "; ".join(
+                    f"with {k:.1%} left, {first}" for k, first in zip(kept, firsts, strict=True)
                 ) + ".")  # fmt: skip
     return [*said, *_behind(found)]
 
@@ -212,15 +213,16 @@ def _reference(found: Found, here: Found) -> list[Measured]:
     return found.get(("nettrim", "tolerance", False), next(iter(here.values())))
 
 
+def firsts(errors: Mapping[Way, tuple[float, float, float]]) -> list[Way]:
+    """Who has the smallest mean, and who cannot be told from it: whose interval overlaps its own."""
+    best = min(errors, key=lambda way: errors[way][0])
+    return [best, *(way for way, (_, low, _) in errors.items() if way != best and low <= errors[best][2])]
+
+
 def winner(errors: dict[Way, list[float]]) -> str:
-    """Who has the smallest mean, and who cannot be told from it, as their intervals overlap."""
     known = {way: interval([100 * e for e in values]) for way, values in errors.items() if values}
-    best = min(known, key=lambda way: known[way][0])
-    near = [way for way, (_, low, _) in known.items() if way != best and low <= known[best][2]]
-    named = name_of(best[0], best[2])
-    if near:
-        named += f" (not to be told from {', '.join(name_of(way[0], way[2]) for way in near)})"
-    return f"{named}, {known[best][0]:.2f} %"
+    best, *shared = firsts(known)
+    return f"{name_of(best[0], best[2])} with {known[best][0]:.2f} %{', shared' if shared else ''}"
 
 
 PROTOCOL = (

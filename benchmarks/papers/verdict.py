@@ -9,7 +9,18 @@ from typing import Any
 from benchmarks.papers import calibration
 from benchmarks.papers.experiment import Measured, Shown, Table, interval
 from benchmarks.papers.tradeoff import FEWER, ITERATIVE
-from benchmarks.papers.tradeoffs import NETWORKS, TITLES, Found, Way, column, gains_of, grouped, name_of, of_counts
+from benchmarks.papers.tradeoffs import (
+    NETWORKS,
+    TITLES,
+    Found,
+    Way,
+    column,
+    firsts,
+    gains_of,
+    grouped,
+    name_of,
+    of_counts,
+)
 from nettrim_core.methods import titled
 
 NAME, TITLE = "who_wins", "Who wins when"
@@ -57,12 +68,6 @@ def ranked(found: Found, by: str, what: str) -> Iterable[tuple[float, float, dic
         yield gain, kept, {way: interval([100 * e for e in some]) for way, some in errors.items() if some}
 
 
-def firsts(errors: Mapping[Way, tuple[float, float, float]]) -> list[Way]:
-    """The first, and who shares its place."""
-    best = min(errors, key=lambda way: errors[way][0])
-    return [best, *(way for way, (_, low, _) in errors.items() if way != best and low <= errors[best][2])]
-
-
 def said(ways: Iterable[Way]) -> str:
     return ", ".join(name_of(way[0], way[2]) for way in ways)
 
@@ -81,8 +86,8 @@ def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
                     f"{_of(errors, 'nettrim'):.2f}", f"{said([worst])}, {errors[worst][0]:.2f}",
                 ])  # fmt: skip
     says = [
-        _most(winners, "layers", "At the same zeros in each layer"),
-        _most(winners, "overall", "Where each method shares the same zeros among the layers itself"),
+        _most(winners, "layers", "with the same zeros in each layer"),
+        _most(winners, "overall", "where each method shares the same zeros among the layers itself"),
         _spread(winners),
     ]
     table = Table(
@@ -103,7 +108,7 @@ def _counted(names: Iterable[str]) -> str:
     """How often each, the most frequent first."""
     names = list(names)
     order = sorted(dict.fromkeys(names), key=lambda name: -names.count(name))
-    return ", ".join(f"{name} {names.count(name)}" for name in order)
+    return ", ".join(f"that of {name} in {names.count(name)}" for name in order)
 
 
 def _most(winners: Sequence[Winner], by: str, start: str) -> str:
@@ -111,8 +116,8 @@ def _most(winners: Sequence[Winner], by: str, start: str) -> str:
     count = _counted(name_of(first[0], first[2]) for _, _, first, _, _ in here)
     near = sum(any(way[0].startswith("nettrim") for way in [first, *shared]) for _, _, first, shared, _ in here)
     return (
-        f"{start}, the first of {len(here)} places before retraining go to: {count}; Net-Trim or its refit has or "
-        f"shares {near} of them."
+        f"Before retraining, {start}: of {len(here)} comparisons the least error is {count}. Net-Trim or its refit has "
+        f"it, or cannot be told from what has it, in {near}."
     )
 
 
@@ -153,7 +158,7 @@ def by_retraining(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     share = sum(after / before for before, after in closer if before) / max(len(closer), 1)
     says = [
         f"After light retraining what lies between the first and the last is on average {share:.0%} of what it was "
-        f"before; the first of {len(rows)} places then go to: {_counted(firsts_after)}.",
+        f"before; of {len(rows)} comparisons the least error is then {_counted(firsts_after)}.",
     ]
     table = Table(
         "With and without retraining",
