@@ -101,17 +101,30 @@ def _line(name: str, levels: Sequence[float], rows: list[list[float]], dashed: b
     return Line(name, levels, mean, low, high, dashed, method)
 
 
+def under_noise(here: list[Measured], place: int) -> dict[str, float]:
+    """The mean accuracy over all levels of at least the input's own norm, of the dense network ("") and of each method
+    at one of its tolerances."""
+    strong = [i for i, level in enumerate(here[0].asked["levels"]) if level >= 1]
+
+    def mean(rows: list[list[float]]) -> float:
+        return sum(row[i] for row in rows for i in strong) / (len(rows) * len(strong))
+
+    found = {"": mean([cell.found["dense"] for cell in here])}
+    for name in here[0].asked["names"]:
+        found[name] = mean([cell.found["pruned"][name][place]["accuracy"] for cell in here])
+    return found
+
+
 def _sentence(network: str, here: list[Measured], place: int, levels: Sequence[float]) -> str:
-    """Which pruned networks are better than the dense one under the most noise, and which are worse."""
-    dense = interval([cell.found["dense"][-1] for cell in here])[0]
-    pruned = {
-        name: interval([cell.found["pruned"][name][place]["accuracy"][-1] for cell in here])[0]
-        for name in here[0].asked["names"]
-    }
-    better = [name for name, accuracy in pruned.items() if accuracy >= dense]
+    """Who stands the most noise and who the least."""
+    means = under_noise(here, place)
+    dense = means.pop("")
+    best, worst = max(means, key=lambda name: means[name]), min(means, key=lambda name: means[name])
+    better = [titled(name) for name in means if means[name] > dense]
     return (
-        f"{network}, under noise of {levels[-1]:g} times the input: the dense network has {dense:.1%}; "
-        f"at least as good are {', '.join(map(titled, better)) or 'none of the pruned ones'}."
+        f"{network}, epsilon = {here[0].asked['epsilons'][place]:g}, mean accuracy under noise of 1 to {levels[-1]:g} "
+        f"times the input: dense {dense:.1%}, the highest {titled(best)} with {means[best]:.1%}, the lowest "
+        f"{titled(worst)} with {means[worst]:.1%}. Above the dense network: {', '.join(better) or 'no method'}."
     )
 
 

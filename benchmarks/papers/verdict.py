@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.papers import calibration
+from benchmarks.papers import calibration, robustness
 from benchmarks.papers.experiment import Measured, Shown, Table, interval
 from benchmarks.papers.tradeoff import FEWER, ITERATIVE
 from benchmarks.papers.tradeoffs import (
@@ -35,7 +35,8 @@ KINDS = ("convolution", "hidden, fully connected", "output")
 def content(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The page as the files of experiments are; documents: these."""
     cells = {document["name"]: [Measured(**cell) for cell in document["cells"]] for document in documents}
-    used = [name for name in (*NETWORKS, calibration.EXPERIMENT.name) if name in cells]
+    names = (*NETWORKS, calibration.EXPERIMENT.name, robustness.EXPERIMENT.name)
+    used = [name for name in names if name in cells]
     return {
         "place": 0, "name": NAME, "title": TITLE, "source": SOURCE, "differs": list(DIFFERS),
         "shown": asdict(shown(cells)),
@@ -52,8 +53,12 @@ def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
             sentences, table = part(found)
             says += sentences
             tables.append(table)
-    if "calibration" in documents:
-        sentences, table = by_rows(documents["calibration"])
+    if calibration.EXPERIMENT.name in documents:
+        sentences, table = by_rows(documents[calibration.EXPERIMENT.name])
+        says += sentences
+        tables.append(table)
+    if robustness.EXPERIMENT.name in documents:
+        sentences, table = by_noise(documents[robustness.EXPERIMENT.name])
         says += sentences
         tables.append(table)
     return Shown(says, tables)
@@ -243,5 +248,32 @@ def by_rows(cells: Sequence[Measured]) -> tuple[list[str], Table]:
         "By calibration rows: LeNet-300-100, test error in percent",
         ["rows", "first before retraining", "shares the place", "first after", "shares the place with it"], rows,
         "At the zeros " + ", ".join(f"{part:.1%} of {name}" for name, part in calibration.ZEROS.items()) + ".",
+    )  # fmt: skip
+    return says, table
+
+
+def by_noise(cells: Sequence[Measured]) -> tuple[list[str], Table]:
+    """Accuracy under noise at equal tolerance, against the dense network's."""
+    networks = list(dict.fromkeys(cell.asked["network"] for cell in cells))
+    rows = []
+    for network in networks:
+        here = [cell for cell in cells if cell.asked["network"] == network]
+        for place, epsilon in enumerate(here[0].asked["epsilons"]):
+            means = robustness.under_noise(here, place)
+            dense = means.pop("")
+            order = sorted(means, key=lambda name: -means[name])
+            rows.append([
+                network, f"{epsilon:g}", f"{dense:.1%}", *(f"{titled(name)}, {means[name]:.1%}" for name in
+                (order[0], order[1], order[-1])),
+            ])  # fmt: skip
+    count = _counted(row[3].split(",")[0] for row in rows)
+    says = [
+        f"Noise on the inputs, at equal tolerance: of {len(rows)} comparisons the highest accuracy under noise as "
+        f"strong as the input, or stronger, is {count}."
+    ]
+    table = Table(
+        "By noise: mean accuracy under noise as strong as the input or stronger, at equal tolerance",
+        ["network", "epsilon", "dense", "first", "second", "last"], rows,
+        "The methods' zeros differ at equal tolerance; the table of the experiment has them.",
     )  # fmt: skip
     return says, table
