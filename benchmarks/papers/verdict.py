@@ -32,6 +32,9 @@ DIFFERS = (
 KINDS = ("convolution", "hidden, fully connected", "output")
 
 
+Errors = Mapping[Way, tuple[float, float, float]]  # mean, low, high
+
+
 def content(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The page as the files of experiments are; documents: these."""
     cells = {document["name"]: [Measured(**cell) for cell in document["cells"]] for document in documents}
@@ -64,7 +67,7 @@ def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
     return Shown(says, tables)
 
 
-def ranked(found: Found, by: str, what: str) -> Iterable[tuple[float, float, dict[Way, tuple[float, float, float]]]]:
+def ranked(found: Found, by: str, what: str) -> Iterable[tuple[float, float, Errors]]:
     """(gain, weights kept, method -> its error in percent with its interval) at the counts of each gain."""
     here = {way: cells for way, cells in of_counts(by, found).items() if way[0] != ITERATIVE or what == "retrained"}
     for gain in gains_of({way: cells for way, cells in here.items() if way[1] == by}, what):
@@ -102,10 +105,10 @@ def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     return says, table
 
 
-Winner = tuple[float, str, Way, list[Way], Mapping[Way, tuple[float, float, float]]]
+Winner = tuple[float, str, Way, list[Way], Errors]
 
 
-def _of(errors: Mapping[Way, tuple[float, float, float]], method: str) -> float:
+def _of(errors: Errors, method: str) -> float:
     return next((mean for way, (mean, _, _) in errors.items() if way[0] == method and not way[2]), float("nan"))
 
 
@@ -221,28 +224,23 @@ def _capital(text: str) -> str:
 
 
 def by_rows(cells: Sequence[Measured]) -> tuple[list[str], Table]:
-    sizes = cells[0].asked["samples"]
+    before, after = (calibration.table_of(cells, what) for what in ("error", "retrained"))
     rows, order = [], []
-    for place, size in enumerate(sizes):
+    for size in next(iter(before.values())):
         row = [f"{size:,}"]
-        for what in ("error", "retrained"):
-            errors: dict[Way, list[float]] = {}
-            for cell in cells:
-                errors.setdefault((cell.asked["method"], "layers", False), []).append(
-                    100 * cell.found["points"][place][what]
-                )
-            known = {way: interval(values) for way, values in errors.items()}
+        for found in (before, after):
+            known: Errors = {(name, "layers", False): interval(by_size[size]) for name, by_size in found.items()}
             first, *shared = firsts(known)
             row += [f"{said([first])}, {known[first][0]:.2f}", said(shared)]
-            if what == "error":
+            if found is before:
                 order.append((size, said([first]), known[first][0], _of(known, "magnitude")))
         rows.append(row)
     few, many = order[0], order[-1]
-    beaten = [size for size, _, error, magnitude in order if error < magnitude]
+    worth = [size for size, _, error, magnitude in order if error < magnitude]
     says = [
-        f"Calibration rows: with {few[0]:,} the first is {few[1]} with {few[2]:.1f} %, with {many[0]:,} {many[1]} with "
-        f"{many[2]:.2f} %; magnitude, which needs none, has {few[3]:.1f} %. "
-        + (f"From {beaten[0]:,} rows on calibration is worth it." if beaten else "It is never beaten."),
+        f"Calibration rows: with {few[0]:,} the least error is {few[1]}'s with {few[2]:.1f} %, with {many[0]:,} "
+        f"{many[1]}'s with {many[2]:.2f} %; magnitude, which looks at none, has {few[3]:.1f} %. "
+        + (f"From {worth[0]:,} rows on some method is better." if worth else "No method is better."),
     ]  # fmt: skip
     table = Table(
         "By calibration rows: LeNet-300-100, test error in percent",
