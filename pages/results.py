@@ -37,8 +37,7 @@ def main() -> None:
 def show(document: Mapping[str, Any]) -> None:
     st.header(document["title"])
     st.markdown(document["source"])
-    for sentence in document["shown"]["says"]:
-        st.markdown(f"**{sentence}**")
+    st.markdown("\n".join(f"* {sentence}" for sentence in document["shown"]["says"]))
     with st.expander(words.DIFFERS):
         st.markdown("\n".join(f"* {sentence}" for sentence in document["differs"]))
     pictures(document)

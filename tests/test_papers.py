@@ -91,7 +91,7 @@ def test_a_file_says_all_that_was_measured(tmp_path: Path) -> None:
         "## Squares",
         "Redoes: arithmetic.",
         "* Not at all.",
-        "**It grows.**",
+        "* It grows.",
         "| 5 | 25 |",
         "results_squares",
     ):

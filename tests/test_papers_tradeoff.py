@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.papers import document, recovered, tradeoff, tradeoffs, training, verdict
+from benchmarks.papers import document, recovered, robustness, tradeoff, tradeoffs, training, verdict
 from benchmarks.papers.experiment import RESULTS, Cell, Measured
 from nettrim_core import METHODS, load_bundle, masks_of
 
@@ -131,6 +131,37 @@ def test_a_table_of_a_trade_off_says_what_its_cells_say() -> None:
     assert table.rows[3][2].startswith("58.00")
     assert table.links[1] == "model=lenet_300_100&methods=exactobs&eps=0.4&n=1000"
     assert shown.says[1].endswith("left, Exact OBS with 3.00 %, shared; with 14.3% left, Exact OBS with 8.00 %.")
+
+
+def test_words_say_from_how_many_rows_on_calibration_helps() -> None:
+    errors = {"exactobs": {10: 0.6, 1000: 0.03}, "lobs": {10: 0.7, 1000: 0.05}, "magnitude": {10: 0.5, 1000: 0.5}}
+    cells = [
+        Measured(
+            {"method": name, "samples": size, "draw": draw, "network": "lenet_300_100", "data": "mnist"},
+            {"error": error, "retrained": error / 2, "dense": 0.02}, 1.0,
+        )
+        for draw in range(3) for name, by_size in errors.items() for size, error in by_size.items()
+    ]  # fmt: skip
+    (sentence,), table = verdict.by_rows(cells)
+    assert "with 10 the least error is Magnitude's with 50.0 %, with 1,000 Exact OBS's with 3.00 %" in sentence
+    assert "From 1,000 rows on" in sentence
+    assert [row[1] for row in table.rows] == ["Magnitude, 50.00", "Exact OBS, 3.00"]
+    assert [row[3] for row in table.rows] == ["Magnitude, 25.00", "Exact OBS, 1.50"]
+
+
+def test_strong_noise_is_as_strong_as_the_input_or_stronger() -> None:
+    pruned = {"nettrim": [0.9, 0.8, 0.7], "magnitude": [1.0, 0.5, 0.1]}
+    found = {
+        "dense": [1.0, 0.6, 0.4],
+        "pruned": {
+            name: [{"epsilon": 0.1, "sparsity": 0.5, "accuracy": accuracy}] for name, accuracy in pruned.items()
+        },
+    }
+    asked = {"levels": [0.0, 1.0, 2.0], "names": list(pruned), "epsilons": [0.1], "network": "lenet_5"}
+    cells = [Measured(asked, found, 1.0)]
+    assert robustness.under_noise(cells, 0) == pytest.approx({"": 0.5, "nettrim": 0.75, "magnitude": 0.3})
+    _, table = verdict.by_noise(cells)
+    assert table.rows == [["lenet_5", "0.1", "50.0%", "Net-Trim, 75.0%", "Magnitude, 30.0%", "Magnitude, 30.0%"]]
 
 
 def test_the_page_of_words_is_made_from_the_files(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def section(document: dict[str, Any]) -> str:
         f"## {document['title']}",
         document["source"],
         "How it differs from there:\n\n" + "\n".join(f"* {sentence}" for sentence in document["differs"]),
-        *(f"**{sentence}**" for sentence in document["shown"]["says"]),
+        "What was found:\n\n" + "\n".join(f"* {sentence}" for sentence in document["shown"]["says"]),
         *(f"![{title}](figures/{name})" for name, title in figures(document)),
         *map(table, document["shown"]["tables"]),
         document["made"],
