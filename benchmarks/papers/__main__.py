@@ -25,7 +25,8 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := sorted(set(asked.names) - EXPERIMENTS.keys()):
         parser.error(f"there is no experiment {unknown[0]!r}; there are {', '.join(EXPERIMENTS)}")
-    torch.set_num_threads(environment.cores())
+    # threads that wait for each other are many times slower where others are at work too, as in the tests
+    torch.set_num_threads(1 if asked.quick else environment.cores())
     with tempfile.TemporaryDirectory() as elsewhere:
         store, folder = (Store(Path(elsewhere)), Path(elsewhere)) if asked.quick else (Store(STORE), RESULTS)
         for name in asked.names or EXPERIMENTS:
