@@ -460,6 +460,7 @@ def test_a_room_waits_a_while_for_its_visitor(door: Door) -> None:
     assert not root.exists()
 
 
+@pytest.mark.long
 def test_what_two_visitors_brought_stays_until_both_are_gone(door: Door) -> None:
     house = House(door)
     first, second = house.enter("a"), house.enter("b")

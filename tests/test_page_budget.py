@@ -492,6 +492,7 @@ def test_edits_of_the_table_are_each_kept_and_reach_the_link(page: Page) -> None
     expect(page).to_have_url(re.compile(r"lock\.fc1=0\.\d+"), timeout=20_000)
 
 
+@pytest.mark.long
 def test_undo_takes_the_top_of_the_page_along(page: Page) -> None:
     browsing.opened(page, "/budget?model=digits_mlp&methods=magnitude&n=200&budget.rule=uniform")
     expect(page.get_by_role("heading", name="What was decided")).to_be_visible(timeout=90_000)

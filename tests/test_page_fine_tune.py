@@ -492,6 +492,7 @@ def test_links_say_how_to_train_and_bad_ones_are_told() -> None:
     assert len(said) == 2
 
 
+@pytest.mark.long
 def test_two_epochs_then_cancel_and_the_file_of_the_best_loads(page: Page, tmp_path: Path) -> None:
     query = "model=digits_mlp&methods=magnitude&eps=0.5&n=200&train.epochs=10000&train.patience=10000"
     opened(page, f"/fine-tune?{query}")

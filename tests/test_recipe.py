@@ -483,7 +483,7 @@ def test_a_mangled_recipe_gives_a_sentence_or_a_recipe(cuts: list[tuple[float, i
     assert said.startswith("mine.toml")
 
 
-@pytest.mark.parametrize("name", ["parallel", "retrained"])
+@pytest.mark.parametrize("name", ["parallel", pytest.param("retrained", marks=pytest.mark.long)])
 def test_another_process_makes_the_same_bits(tmp_path: Path, name: str) -> None:
     first = carry_out(RECIPES[name], load_bundle("digits_mlp"))
     first.recipe.write(tmp_path / "recipe.toml")

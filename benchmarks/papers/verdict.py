@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.papers import calibration, robustness
@@ -67,36 +67,85 @@ def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
     return Shown(says, tables)
 
 
-def ranked(found: Found, by: str, what: str) -> Iterable[tuple[float, float, Errors]]:
-    """(gain, weights kept, method -> its error in percent with its interval) at the counts of each gain."""
-    here = {way: cells for way, cells in of_counts(by, found).items() if way[0] != ITERATIVE or what == "retrained"}
-    for gain in gains_of({way: cells for way, cells in here.items() if way[1] == by}, what):
-        errors = {way: column(cells, gain, what) for way, cells in here.items()}
-        kept = interval(column(found["nettrim", "tolerance", False], gain, "kept"))[0]
-        yield gain, kept, {way: interval([100 * e for e in some]) for way, some in errors.items() if some}
+@dataclass(frozen=True)
+class Comparison:
+    """Methods at the same zeros. kept: the weights that are left; errors: of each method, in percent."""
+
+    network: str
+    by: str
+    gain: float
+    kept: float
+    errors: Errors
+
+    @property
+    def first(self) -> Way:
+        return firsts(self.errors)[0]
+
+    @property
+    def shared(self) -> list[Way]:
+        """Who cannot be told from the first."""
+        return firsts(self.errors)[1:]
+
+    @property
+    def last(self) -> Way:
+        return max(self.errors, key=lambda way: self.errors[way][0])
+
+    def span(self, ways: Iterable[Way]) -> float:
+        """From the least error of these to the largest."""
+        means = [self.errors[way][0] for way in ways]
+        return max(means) - min(means)
+
+    @property
+    def place(self) -> list[str]:
+        """Its first cells in a table."""
+        return [self.network, TITLES[self.by], f"{self.kept:.1%}"]
+
+    def error_of(self, way: Way) -> str:
+        """A text; empty for who is not among them."""
+        return f"{self.errors[way][0]:.2f}" if way in self.errors else ""
+
+
+def comparisons(found: Mapping[str, Found], what: str) -> list[Comparison]:
+    """At equal counts in each layer and overall, of every network. what: "error" or "retrained"."""
+    made = []
+    for network, one in found.items():
+        for by in ("layers", "overall"):
+            here = {
+                way: cells for way, cells in of_counts(by, one).items() if way[0] != ITERATIVE or what == "retrained"
+            }
+            for gain in gains_of({way: cells for way, cells in here.items() if way[1] == by}, what):
+                errors = {way: column(cells, gain, what) for way, cells in here.items()}
+                kept = interval(column(one["nettrim", "tolerance", False], gain, "kept"))[0]
+                known = {way: interval([100 * e for e in some]) for way, some in errors.items() if some}
+                made.append(Comparison(network, by, gain, kept, known))
+    return made
 
 
 def said(ways: Iterable[Way]) -> str:
     return ", ".join(name_of(way[0], way[2]) for way in ways)
 
 
+def counted(names: Iterable[str]) -> str:
+    """How often each, the most frequent first."""
+    names = list(names)
+    order = sorted(dict.fromkeys(names), key=lambda name: -names.count(name))
+    return ", ".join(f"that of {name} in {names.count(name)}" for name in order)
+
+
 def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     """Before retraining."""
-    rows, winners = [], []
-    for network, one in found.items():
-        for by in ("layers", "overall"):
-            for _, kept, errors in ranked(one, by, "error"):
-                first, *shared = firsts(errors)
-                winners.append((kept, by, first, shared, errors))
-                worst = max(errors, key=lambda way: errors[way][0])
-                rows.append([
-                    network, TITLES[by], f"{kept:.1%}", said([first]), f"{errors[first][0]:.2f}", said(shared),
-                    f"{_of(errors, 'nettrim'):.2f}", f"{said([worst])}, {errors[worst][0]:.2f}",
-                ])  # fmt: skip
+    every = comparisons(found, "error")
+    rows = [
+        [*one.place, said([one.first]), one.error_of(one.first), said(one.shared), one.error_of(_nettrim(one)),
+         f"{said([one.last])}, {one.error_of(one.last)}"]
+        for one in every
+    ]  # fmt: skip
+    many, few = max(every, key=lambda one: one.kept), min(every, key=lambda one: one.kept)
     says = [
-        _most(winners, "layers", "with the same zeros in each layer"),
-        _most(winners, "overall", "where each method shares the same zeros among the layers itself"),
-        _spread(winners),
+        _most(every, "layers", "with the same zeros in each layer"),
+        _most(every, "overall", "where each method shares the same zeros among the layers itself"),
+        f"With {many.kept:.0%} of the weights left the first and the last are {many.span(many.errors):.1f} percentage "
+        f"points apart, with {few.kept:.1%} left {few.span(few.errors):.1f}.",
     ]
     table = Table(
         "By sparsity: test error in percent before retraining",
@@ -105,68 +154,39 @@ def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     return says, table
 
 
-Winner = tuple[float, str, Way, list[Way], Errors]
+def _nettrim(one: Comparison) -> Way:
+    """Its counts are those of equal tolerance, or its own budget's."""
+    return ("nettrim", "tolerance" if one.by == "layers" else "overall", False)
 
 
-def _of(errors: Errors, method: str) -> float:
-    return next((mean for way, (mean, _, _) in errors.items() if way[0] == method and not way[2]), float("nan"))
-
-
-def _counted(names: Iterable[str]) -> str:
-    """How often each, the most frequent first."""
-    names = list(names)
-    order = sorted(dict.fromkeys(names), key=lambda name: -names.count(name))
-    return ", ".join(f"that of {name} in {names.count(name)}" for name in order)
-
-
-def _most(winners: Sequence[Winner], by: str, start: str) -> str:
-    here = [winner for winner in winners if winner[1] == by]
-    count = _counted(name_of(first[0], first[2]) for _, _, first, _, _ in here)
-    near = sum(any(way[0].startswith("nettrim") for way in [first, *shared]) for _, _, first, shared, _ in here)
+def _most(every: Sequence[Comparison], by: str, start: str) -> str:
+    here = [one for one in every if one.by == by]
+    there = [one for one in here if any(way[0].startswith("nettrim") for way in one.errors)]
+    near = sum(any(way[0].startswith("nettrim") for way in (one.first, *one.shared)) for one in there)
     return (
-        f"Before retraining, {start}: of {len(here)} comparisons the least error is {count}. Net-Trim or its refit has "
-        f"it, or cannot be told from what has it, in {near}."
-    )
-
-
-def _spread(winners: Sequence[Winner]) -> str:
-    """From how many weights on the choice of method matters."""
-
-    def gap(winner: Winner) -> float:
-        errors = [mean for mean, _, _ in winner[4].values()]
-        return max(errors) - min(errors)
-
-    many, few = max(winners, key=lambda winner: winner[0]), min(winners, key=lambda winner: winner[0])
-    return (
-        f"With {many[0]:.0%} of the weights left the first and the last are {gap(many):.1f} percentage points apart, "
-        f"with {few[0]:.1%} left {gap(few):.1f}."
+        f"Before retraining, {start}: of {len(here)} comparisons the least error is "
+        f"{counted(said([one.first]) for one in here)}. Net-Trim or its refit has it, or cannot be told from what has "
+        f"it, in {near} of the {len(there)} that it is in."
     )
 
 
 def by_retraining(found: Mapping[str, Found]) -> tuple[list[str], Table]:
-    rows, closer, firsts_after = [], [], []
-    for network, one in found.items():
-        for by in ("layers", "overall"):
-            before = {gain: errors for gain, _, errors in ranked(one, by, "error")}
-            for gain, kept, after in ranked(one, by, "retrained"):
-                both = [way for way in after if way in before.get(gain, {})]
-                if not both:
-                    continue
-                spans = [
-                    max(errors[way][0] for way in both) - min(errors[way][0] for way in both)
-                    for errors in (before[gain], after)
-                ]
-                first, *shared = firsts(after)
-                firsts_after.append(name_of(first[0], first[2]))
-                closer.append(spans)
-                rows.append([
-                    network, TITLES[by], f"{kept:.1%}", said(firsts(before[gain])[:1]), said([first]),
-                    f"{after[first][0]:.2f}", said(shared), *(f"{span:.2f}" for span in spans),
-                ])  # fmt: skip
-    share = sum(after / before for before, after in closer if before) / max(len(closer), 1)
+    before = {(one.network, one.by, one.gain): one for one in comparisons(found, "error")}
+    rows, shares, firsts_after = [], [], []
+    for after in comparisons(found, "retrained"):
+        earlier = before[after.network, after.by, after.gain]
+        both = [way for way in after.errors if way in earlier.errors]
+        spans = [earlier.span(both), after.span(both)]
+        shares.append(spans[1] / spans[0])
+        firsts_after.append(said([after.first]))
+        rows.append([
+            *after.place, said([earlier.first]), said([after.first]), after.error_of(after.first), said(after.shared),
+            *(f"{span:.2f}" for span in spans),
+        ])  # fmt: skip
     says = [
-        f"After light retraining what lies between the first and the last is on average {share:.0%} of what it was "
-        f"before; of {len(rows)} comparisons the least error is then {_counted(firsts_after)}.",
+        f"After light retraining what lies between the first and the last is on average "
+        f"{sum(shares) / len(shares):.0%} of what it was before; of {len(rows)} comparisons the least error is then "
+        f"{counted(firsts_after)}.",
     ]
     table = Table(
         "With and without retraining",
@@ -200,13 +220,10 @@ def by_kind(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     says = []
     for kind in kinds:
         best = min(means, key=lambda method: means[method][kind])
-        fewer = [titled(method) for method, one in means.items() if one[kind] < 1]
-        fewer_said = (
-            f"with fewer than Net-Trim: {', '.join(fewer)}" if fewer else "no method leaves fewer than Net-Trim"
-        )
+        others = [titled(method) for method, one in means.items() if one[kind] < 1 and method != best]
         says.append(
             f"{_capital(kind)} layers: at the same tolerance {titled(best)} leaves {means[best][kind]:.2f} times the "
-            f"weights that Net-Trim leaves; {fewer_said}."
+            f"weights that Net-Trim leaves; besides it, {', '.join(others) or 'no method'} leaves fewer than Net-Trim."
         )
     table = Table(
         "By kind of layer: weights left at equal tolerance, as a multiple of Net-Trim's", ["method", *kinds], rows,
@@ -233,7 +250,7 @@ def by_rows(cells: Sequence[Measured]) -> tuple[list[str], Table]:
             first, *shared = firsts(known)
             row += [f"{said([first])}, {known[first][0]:.2f}", said(shared)]
             if found is before:
-                order.append((size, said([first]), known[first][0], _of(known, "magnitude")))
+                order.append((size, said([first]), known[first][0], known["magnitude", "layers", False][0]))
         rows.append(row)
     few, many = order[0], order[-1]
     worth = [size for size, _, error, magnitude in order if error < magnitude]
@@ -264,7 +281,7 @@ def by_noise(cells: Sequence[Measured]) -> tuple[list[str], Table]:
                 network, f"{epsilon:g}", f"{dense:.1%}", *(f"{titled(name)}, {means[name]:.1%}" for name in
                 (order[0], order[1], order[-1])),
             ])  # fmt: skip
-    count = _counted(row[3].split(",")[0] for row in rows)
+    count = counted(row[3].split(",")[0] for row in rows)
     says = [
         f"Noise on the inputs, at equal tolerance: of {len(rows)} comparisons the highest accuracy under noise as "
         f"strong as the input, or stronger, is {count}."
