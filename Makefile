@@ -83,7 +83,7 @@ fashion:
 	@if ! test -d /usr/share/datasets/fashion-mnist; then \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends dataset-fashion-mnist; \
-	  else echo "no Fashion-MNIST found; put its four files into /usr/share/datasets/fashion-mnist"; fi; fi
+	  else echo "no Fashion-MNIST found; put its four files into /usr/share/datasets/fashion-mnist"; exit 1; fi; fi
 
 # The papers' experiments: hours, but what is measured is kept, and the next time goes on from there.
 results: $(VENV)/.test fashion

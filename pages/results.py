@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +15,7 @@ from pages import words_results as words
 
 def documents() -> dict[str, dict[str, Any]]:
     """What was measured: by title, in the order in which it is to be shown."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
-    found.sort(key=lambda document: (document["place"], document["name"]))
-    return {document["title"]: document for document in found}
+    return {document["title"]: document for document in figures.documents(RESULTS)}
 
 
 def main() -> None:

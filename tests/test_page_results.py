@@ -72,6 +72,12 @@ def test_charts_show_every_line_and_its_interval() -> None:
     assert "measured" in figures.alt(vars_of(HEAT))
 
 
+def test_an_interval_below_zero_stays_on_a_log_axis() -> None:
+    wide = Chart("Wide", "x", "y", [Line("one", [1, 2], [3, 4], [-1, 2], [7, 6])], log_y=True)
+    band, _ = figures.chart(vars_of(wide), False).data
+    assert list(band.y) == [7, 6, 2, 0.3]
+
+
 def test_a_method_looks_as_everywhere() -> None:
     own = Chart("Own", "x", "y", [Line("Exact OBS, cascade", [1, 2], [3, 4], method="exactobs"), LINE])
     line, *_ = figures.chart(vars_of(own), True).data

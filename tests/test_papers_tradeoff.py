@@ -132,7 +132,7 @@ def test_a_table_of_a_trade_off_says_what_its_cells_say() -> None:
     table = next(table for table in shown.tables if table.title == "Test error in percent, equal counts in each layer")
     assert [row[0] for row in table.rows] == ["Net-Trim", "Exact OBS", "ALPS", "Magnitude"]
     assert table.rows[3][2].startswith("58.00")
-    assert table.links[1] == "model=lenet_300_100&methods=exactobs&eps=0.4&n=1000"
+    assert table.links[1] == "model=lenet_300_100&methods=nettrim,exactobs&eps=0.4&n=1000&match=sparsity"
     assert shown.says[1].endswith("left, Exact OBS with 3.00 %, shared; with 14.3% left, Exact OBS with 8.00 %.")
 
 

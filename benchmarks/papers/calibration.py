@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.papers.experiment import Cell, Chart, Experiment, Line, Measured, Shown, Table, interval, within
-from benchmarks.papers.training import dense, error, is_sample, retrained, rows
+from benchmarks.papers.training import dense, error, retrained, rows
 from nettrim_core import METHODS
 from nettrim_core.methods import titled
 
-ZEROS = {"fc1": 0.933, "fc2": 0.8, "fc3": 0.35}  # what paper 3 prunes of LeNet-300-100
+ZEROS = {"fc1": 0.933, "fc2": 0.8, "fc3": 0.35}  # what Layer-wise OBS prunes of LeNet-300-100
 NAMES = (
     "nettrim", "nettrim_refit", "exactobs", "lobs", "sparsegpt", "alps", "wanda", "magnitude_refit", "magnitude",
 )  # fmt: skip
@@ -62,7 +62,6 @@ def show(measured: list[Measured]) -> Shown:
         tables.append(Table(
             f"Test error in percent {when}", ["method", *(f"{size:,} rows" for size in sizes)],
             [[titled(name), *map(within, by_size.values())] for name, by_size in found.items()],
-            links=[_link(measured[0], name) for name in found] if is_sample(**_where(measured[0])) else (),
         ))  # fmt: skip
     before = table_of(measured, "error")
     dense_errors = next(iter(table_of(measured, "dense").values()))
@@ -76,10 +75,6 @@ def _line(name: str, by_size: Mapping[int, list[float]]) -> Line:
     return Line(titled(name), list(by_size), mean, low, high, method=name)
 
 
-def _where(cell: Measured) -> dict[str, Any]:
-    return {"data": cell.asked["data"], "name": cell.asked["network"], "draw": 0}
-
-
 def _sentence(size: int, before: Mapping[str, Mapping[int, list[float]]]) -> str:
     means = {name: interval(by_size[size])[0] for name, by_size in before.items()}
     best, worst = min(means, key=lambda name: means[name]), max(means, key=lambda name: means[name])
@@ -89,17 +84,12 @@ def _sentence(size: int, before: Mapping[str, Mapping[int, list[float]]]) -> str
     )
 
 
-def _link(cell: Measured, method: str) -> str:
-    """The studio with 1,000 rows; the layers' counts are told there by the tolerance."""
-    return f"model={cell.asked['network']}&methods={method}&n=1000"
-
-
 EXPERIMENT = Experiment(
     "calibration",
     "Calibration rows",
-    "nothing; neither paper varies them",
+    "Layer-wise OBS (NIPS 2017), its counts for LeNet-300-100, with other numbers of calibration rows",
     (
-        f"LeNet-300-100 on MNIST with the zeros that Layer-wise OBS has in each layer: "
+        "LeNet-300-100 on MNIST with the zeros that Layer-wise OBS has in each layer: "
         f"{', '.join(f'{part:.1%} of {name}' for name, part in ZEROS.items())}.",
         "Net-Trim reaches these counts by its tolerance, to within one percent of it; with 10 rows it has more zeros.",
         "Three draws, of the network's training and of the rows; one of Net-Trim with 10,000 rows: minutes each.",

@@ -19,8 +19,9 @@ from matplotlib.ticker import LogFormatter
 
 from benchmarks.papers import verdict
 from benchmarks.papers.catalogue import EXPERIMENTS
-from benchmarks.papers.experiment import RESULTS, ROOT, read, said_again, write_plain
+from benchmarks.papers.experiment import RESULTS, ROOT, said_again, write_plain
 from nettrim_core.durable.files import write_whole
+from nettrim_core.figures import results
 from nettrim_core.figures.style import SYMBOLS, look_of
 
 PAGE, WINNERS, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "who_wins.md", ROOT / "docs" / "figures"
@@ -43,7 +44,7 @@ retrained, and on how many rows there are to calibrate on. What follows counts p
 
 def documents(folder: Path = RESULTS) -> list[dict[str, Any]]:
     """The experiments' files."""
-    return [document for document in read(folder) if document["name"] in EXPERIMENTS]
+    return [document for document in results.documents(folder) if document["name"] in EXPERIMENTS]
 
 
 def text(found: Sequence[dict[str, Any]]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.stats import t as student
 
 from nettrim_core import environment
 from nettrim_core.durable.address import Address, address
@@ -30,7 +31,6 @@ from nettrim_core.durable.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 STORE = ROOT / ".results"
-NORMAL = 1.959963984540054  # standard errors of a 95 % interval
 
 Cell = dict[str, Any]
 
@@ -208,18 +208,14 @@ def write_plain(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, (json.dumps(content, sort_keys=True, allow_nan=False) + "\n").encode())
 
 
-def read(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """All files, in the order in which they are shown."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
-    return sorted(found, key=lambda content: (content["place"], content["name"]))
-
-
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """(mean, low, high): the mean of some seeds and its 95 % interval, by the normal law; of one value, itself."""
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
+    """(mean, low, high): the mean of some seeds and its 95 % interval, by Student's law, as there are few; of one
+    value, itself."""
+    mean, count = math.fsum(values) / len(values), len(values)
+    if count == 1:
         return mean, mean, mean
-    half = NORMAL * math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = float(student.ppf(0.975, count - 1)) * math.sqrt(variance / count)
     return mean, mean - half, mean + half
 
 

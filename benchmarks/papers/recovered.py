@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from benchmarks.papers.experiment import Cell, Experiment, Measured, Shown, Table, interval, within
+from benchmarks.papers.tradeoffs import name_of
 from benchmarks.papers.training import dense, error, retrained, rows
 from nettrim_core import METHODS
 from nettrim_core.allocate import Budget
 from nettrim_core.finetune import Training
-from nettrim_core.methods import titled
 from nettrim_core.network import Network
 
 BATCH, EVERY = 128, 50  # rows of an iteration; iterations between two looks
@@ -27,11 +27,11 @@ WAYS = (
     ("magnitude_refit", False),
     ("magnitude", False),
 )
-SHARES = {"lenet_300_100": {"fc1": 0.933, "fc2": 0.8, "fc3": 0.35}}  # zeros of each layer, as paper 3 has them
+SHARES = {"lenet_300_100": {"fc1": 0.933, "fc2": 0.8, "fc3": 0.35}}  # zeros of each layer, as Layer-wise OBS has them
 ONE_SHOT = {"lenet_300_100": 0.07, "lenet_5": 0.07, "small": 0.3}
 ROUNDS = {"lenet_300_100": (0.07, 0.03, 0.015), "lenet_5": (0.07, 0.02, 0.009)}
 
-# Paper 3's table, from memory: dense error, before retraining, after it, iterations
+# Layer-wise OBS's table, from memory: dense error, before retraining, after it, iterations
 PUBLISHED = {("lenet_300_100", "own"): (1.76, 3.10, 1.82, 510), ("lenet_5", "own"): (1.27, 3.21, 1.27, 740)}
 PUBLISHED_ROUNDS = {"lenet_300_100": 643, "lenet_5": 841}  # iterations of all rounds
 
@@ -122,10 +122,6 @@ def show(measured: list[Measured]) -> Shown:
     return Shown(says, tables)
 
 
-def _title(method: str, cascade: bool) -> str:
-    return f"{titled(method)}, cascade" if cascade else titled(method)
-
-
 def _table(asked: Asked, group: dict[tuple[str, bool], list[Measured]]) -> Table:
     network, shares, rounds = asked
     rows_ = []
@@ -142,7 +138,7 @@ def _table(asked: Asked, group: dict[tuple[str, bool], list[Measured]]) -> Table
     for (method, cascade), cells in group.items():
         last = [cell.found["rounds"][-1] for cell in cells]
         rows_.append([
-            _title(method, cascade),
+            name_of(method, cascade),
             within([100 * one["kept"] for one in last], "{:.1f}"),
             within([100 * cell.found["dense"] for cell in cells]),
             within([100 * one["before"] for one in last]),
@@ -172,7 +168,7 @@ def _sentences(asked: Asked, group: dict[tuple[str, bool], list[Measured]]) -> l
     back = sum(cell.found["rounds"][0]["recovered"] for cell in group[best])
     than = "below" if before[best] < published[1] else "not below"
     return [
-        f"{network} with {ONE_SHOT[network]:.0%} kept: {_title(*best)} has {before[best]:.2f} % before retraining, "
+        f"{network} with {ONE_SHOT[network]:.0%} kept: {name_of(*best)} has {before[best]:.2f} % before retraining, "
         f"{than} the paper's {published[1]:.2f} %; the dense error is back in {back} of {len(steps)} draws, after "
         f"{min(steps):,} to {max(steps):,} iterations, where the paper has {published[3]:,}."
     ]
@@ -181,11 +177,11 @@ def _sentences(asked: Asked, group: dict[tuple[str, bool], list[Measured]]) -> l
 EXPERIMENT = Experiment(
     "recovered",
     "Errors before and after retraining",
-    "Layer-wise OBS (NIPS 2017), table 1",
+    "Layer-wise OBS (NIPS 2017), its table of LeNets",
     (
         "The paper's numbers are from memory, and its trained networks are other ones: compare differences.",
         f"{SAMPLES:,} training rows calibrate; the paper uses 55,000. Adam, rate {RATE:g}, {BATCH} rows an iteration, "
-        f"begun anew every {EVERY} iterations; the paper does not say how it retrains.",
+        f"begun anew every {EVERY} iterations; how the paper retrains could not be checked.",
         f"At most {MOST['one']:,} iterations after one pruning and {MOST['rounds']:,} in each of several rounds; three "
         "draws.",
     ),

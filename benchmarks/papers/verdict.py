@@ -30,8 +30,6 @@ DIFFERS = (
     "Three draws make wide intervals: a shared place says that these draws do not tell, not that both are the same.",
 )
 KINDS = ("convolution", "hidden, fully connected", "output")
-
-
 Errors = Mapping[Way, tuple[float, float, float]]  # mean, low, high
 
 

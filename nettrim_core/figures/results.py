@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,11 +14,20 @@ from nettrim_core.figures.style import DASHES, LOOKS, blank, legend, look_of
 SHADE = 0.15
 
 
+def documents(folder: Path) -> list[dict[str, Any]]:
+    """What the files of a folder say, in the order in which it is shown: by their place, then by name."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    return sorted(found, key=lambda content: (content["place"], content["name"]))
+
+
 def chart(content: Mapping[str, Any], dark: bool) -> go.Figure:
-    """Lines with their intervals, a method's in its own look. content: title, x, y, log_x, log_y, lines."""
+    """Lines with their intervals, a method's in its own look. content: title, x, y, log_x, log_y, lines. On a log
+    axis an interval goes down a decade at most, as it may reach below zero."""
     figure = blank(content["x"], content["y"], 420)
     for i, line in enumerate(content["lines"]):
         look = look_of(line["method"]) if line["method"] else LOOKS[i % len(LOOKS)]
+        if content["log_y"]:
+            line = {**line, "low": [max(low, y / 10) for low, y in zip(line["low"], line["y"], strict=False)]}
         _line(figure, line, look.color(dark), look.symbol)
     figure.update_xaxes(type="log" if content["log_x"] else "linear")
     figure.update_yaxes(type="log" if content["log_y"] else "linear")
