@@ -10,11 +10,10 @@ from torch import nn
 
 from benchmarks.papers.experiment import Cell, Experiment, Measured, Shown, Table, interval, within
 from benchmarks.papers.tradeoffs import name_of
-from benchmarks.papers.training import dense, error, retrained, rows
+from benchmarks.papers.training import calibrated, dense, error, retrained, rows
 from nettrim_core import METHODS
 from nettrim_core.allocate import Budget
 from nettrim_core.finetune import Training
-from nettrim_core.network import Network
 
 BATCH, EVERY = 128, 50  # rows of an iteration; iterations between two looks
 MOST = {"one": 1000, "rounds": 300}  # iterations, of one pruning, and of each of several
@@ -62,7 +61,7 @@ def measure(
             "kept": 1 - report.sparsity, "before": error(pruned, test), "after": error(model, test),
             "iterations": done, "recovered": error(model, validation) <= enough,
         })  # fmt: skip
-        left = Network(model, left.inputs)
+        left = calibrated(model, left.inputs)
     return {"dense": error(dense(data, network, draw, samples).model, test), "rounds": found}
 
 

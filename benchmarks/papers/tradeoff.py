@@ -14,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks.papers.experiment import Cell
-from benchmarks.papers.training import dense, error, retrained, rows
+from benchmarks.papers.training import calibrated, dense, error, retrained, rows
 from nettrim_core import METHODS
 from nettrim_core.allocate import Budget
 from nettrim_core.assemble import assemble
@@ -116,7 +116,7 @@ def _in_rounds(here: Network, data: str, network: str, counts: Counts) -> tuple[
     for turn in range(1, ROUNDS + 1):
         so_far = {name: 1 - (1 - part) ** (turn / ROUNDS) for name, part in counts.items()}
         pruned, report = left.at(METHODS["magnitude"], so_far)
-        left = Network(retrained(pruned, data, network), here.inputs)
+        left = calibrated(retrained(pruned, data, network), here.inputs)
     assert report is not None
     return left.model, report
 

@@ -21,6 +21,7 @@ from nettrim_core.data import DataOptions, load_data
 from nettrim_core.durable.files import write_whole
 from nettrim_core.finetune import Training, finetune
 from nettrim_core.network import Network
+from nettrim_core.plan import PATCHES
 from nettrim_core.rows import Labelled, Rows
 from sample_models import make
 
@@ -122,10 +123,15 @@ def dense(data: str, name: str, draw: int, samples: int) -> Network:
     """The network with so many of its training rows to calibrate on."""
     model = trained(data, name, draw)
     if is_sample(data, name, draw):
-        return Network(model, load_bundle(name).calibration_sample(samples, draw))
+        return calibrated(model, load_bundle(name).calibration_sample(samples, draw))
     X, _ = rows(data, name)[0]
     chosen = torch.randperm(len(X), generator=torch.Generator().manual_seed(draw))[:samples]
-    return Network(model, X[chosen], seed=draw)
+    return calibrated(model, X[chosen])
+
+
+def calibrated(model: nn.Module, inputs: Tensor) -> Network:
+    """As the studio has it, whose patches are as many."""
+    return Network(model, inputs, max_patches=PATCHES)
 
 
 @torch.no_grad()
