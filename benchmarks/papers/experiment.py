@@ -195,7 +195,7 @@ def _made(content: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {made[name]}" for name in sorted(made) if name not in ("machine", "threads"))
     return (
         f"`{content['command']}` took {content['seconds'] / 60:,.0f} minutes on {made['machine']}, with "
-        f"{made['threads']} threads; {versions}."
+        f"{made['threads']} thread{'s' if made['threads'] > 1 else ''}; {versions}."
     )
 
 
