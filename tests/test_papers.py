@@ -9,6 +9,7 @@ import random
 import statistics
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs
 import pytest
 import torch
 
+from benchmarks.papers import __main__ as command_line
 from benchmarks.papers import recovery, spirals
 from benchmarks.papers.catalogue import EXPERIMENTS
 from benchmarks.papers.document import documents, text
@@ -170,6 +172,33 @@ def test_spirals_are_two_arms_that_do_not_meet() -> None:
     assert X.abs().max() <= 1
     apart = torch.cdist(X[labels == 0], X[labels == 1])
     assert float(apart[X[labels == 0].norm(dim=1) > 0.2].min()) > 0.05
+
+
+@pytest.mark.parametrize(("failing", "code"), [("", None), ("bounds", 1)])
+def test_what_compares_seconds_runs_alone(failing: str, code: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    running: set[str] = set()
+    seen: dict[str, tuple[int, int]] = {}  # threads, and how many ran at a time
+    both = threading.Barrier(2, timeout=30)
+
+    def run(name: str, threads: int) -> int:
+        running.add(name)
+        if name != "solvers":
+            both.wait()
+        seen[name] = threads, len(running)
+        if name != "solvers":
+            both.wait()
+        running.remove(name)
+        return int(name == failing)
+
+    monkeypatch.setattr("nettrim_core.environment.cores", lambda: 2)
+    monkeypatch.setattr(command_line, "_run", run)
+    if code is None:
+        command_line.beside_each_other(["solvers", "bounds", "recovery"])
+    else:
+        with pytest.raises(SystemExit) as ended:
+            command_line.beside_each_other(["solvers", "bounds", "recovery"])
+        assert ended.value.code == code
+    assert seen == {"bounds": (1, 2), "recovery": (1, 2), "solvers": (2, 1)}
 
 
 def test_a_quick_look_measures_every_experiment(tmp_path: Path) -> None:

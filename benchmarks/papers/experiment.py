@@ -105,7 +105,7 @@ class Shown:
 class Experiment:
     """source: what it redoes, and where that is to be found. differs: how its protocol is another one than there,
     sentences. cells: what is asked, of the whole experiment or of a quick one. measure: of one cell, plain data.
-    show: of all of them."""
+    show: of all of them. alone: nothing may run beside it, as its seconds are what it is about."""
 
     name: str
     title: str
@@ -115,6 +115,7 @@ class Experiment:
     measure: Callable[..., dict[str, Any]]
     show: Callable[[list[Measured]], Shown]
     with_sources: Sequence[str] = field(default=())  # modules that say what is measured, beside its own
+    alone: bool = False
 
     def version(self) -> str:
         """A hash of the sources that say what is measured."""

@@ -279,4 +279,5 @@ EXPERIMENT = Experiment(
     measure,
     show,
     with_sources=("benchmarks.published",),
+    alone=True,
 )

@@ -12,6 +12,7 @@ from benchmarks.papers.tradeoff import FEWER, ITERATIVE
 from benchmarks.papers.tradeoffs import (
     NETWORKS,
     TITLES,
+    Errors,
     Found,
     Way,
     column,
@@ -26,11 +27,11 @@ from nettrim_core.methods import titled
 NAME, TITLE = "who_wins", "Who wins when"
 SOURCE = "Counts places in the tables of the other experiments here."
 DIFFERS = (
-    "First is who has the smallest mean; who shares the first place has a 95 % interval that overlaps the first one's.",
+    "First is who has the smallest mean error; who shares the first place cannot be told from it: the ratio of both "
+    "errors, draw by draw, has a 95 % interval that contains 1.",
     "Three draws make wide intervals: a shared place says that these draws do not tell, not that both are the same.",
 )
 KINDS = ("convolution", "hidden, fully connected", "output")
-Errors = Mapping[Way, tuple[float, float, float]]  # mean, low, high
 
 
 def content(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods at the same zeros. kept: the weights that are left; errors: of each method, in percent."""
+    """Methods at the same zeros. kept: the weights that are left; errors: of each method."""
 
     network: str
     by: str
@@ -86,11 +87,15 @@ class Comparison:
 
     @property
     def last(self) -> Way:
-        return max(self.errors, key=lambda way: self.errors[way][0])
+        return max(self.errors, key=self.mean)
+
+    def mean(self, way: Way) -> float:
+        """In percent."""
+        return 100 * interval(self.errors[way])[0]
 
     def span(self, ways: Iterable[Way]) -> float:
         """From the least error of these to the largest."""
-        means = [self.errors[way][0] for way in ways]
+        means = list(map(self.mean, ways))
         return max(means) - min(means)
 
     @property
@@ -100,7 +105,7 @@ class Comparison:
 
     def error_of(self, way: Way) -> str:
         """A text; empty for who is not among them."""
-        return f"{self.errors[way][0]:.2f}" if way in self.errors else ""
+        return f"{self.mean(way):.2f}" if way in self.errors else ""
 
 
 def comparisons(found: Mapping[str, Found], what: str) -> list[Comparison]:
@@ -114,7 +119,7 @@ def comparisons(found: Mapping[str, Found], what: str) -> list[Comparison]:
             for gain in gains_of({way: cells for way, cells in here.items() if way[1] == by}, what):
                 errors = {way: column(cells, gain, what) for way, cells in here.items()}
                 kept = interval(column(one["nettrim", "tolerance", False], gain, "kept"))[0]
-                known = {way: interval([100 * e for e in some]) for way, some in errors.items() if some}
+                known = {way: some for way, some in errors.items() if some}
                 made.append(Comparison(network, by, gain, kept, known))
     return made
 
@@ -142,6 +147,7 @@ def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     says = [
         _most(every, "layers", "with the same zeros in each layer"),
         _most(every, "overall", "where each method shares the same zeros among the layers itself"),
+        _reference(every),
         f"With {many.kept:.0%} of the weights left the first and the last are {many.span(many.errors):.1f} percentage "
         f"points apart, with {few.kept:.1%} left {few.span(few.errors):.1f}.",
     ]
@@ -165,6 +171,19 @@ def _most(every: Sequence[Comparison], by: str, start: str) -> str:
         f"Before retraining, {start}: of {len(here)} comparisons the least error is "
         f"{counted(said([one.first]) for one in here)}. Net-Trim or its refit has it, or cannot be told from what has "
         f"it, in {near} of the {len(there)} that it is in."
+    )
+
+
+def _reference(every: Sequence[Comparison]) -> str:
+    """How often Net-Trim's error is smaller than each other method's at its own counts."""
+    here = [one for one in every if one.by == "layers"]
+    own = ("nettrim", "tolerance", False)
+    others = [way for way in here[0].errors if not way[0].startswith("nettrim") and not way[2]]
+    smaller = {way: sum(one.mean(own) < one.mean(way) for one in here if way in one.errors) for way in others}
+    order = sorted(others, key=lambda way: -smaller[way])
+    return (
+        f"With the zeros that Net-Trim puts into each layer, its error is smaller than that of "
+        f"{', '.join(f'{name_of(way[0])} in {smaller[way]}' for way in order)} of {len(here)} comparisons."
     )
 
 
@@ -221,7 +240,7 @@ def by_kind(found: Mapping[str, Found]) -> tuple[list[str], Table]:
         others = [titled(method) for method, one in means.items() if one[kind] < 1 and method != best]
         says.append(
             f"{_capital(kind)} layers: at the same tolerance {titled(best)} leaves {means[best][kind]:.2f} times the "
-            f"weights that Net-Trim leaves; besides it, {', '.join(others) or 'no method'} leaves fewer than Net-Trim."
+            f"weights that Net-Trim leaves; besides it, {_and(others)} fewer than Net-Trim."
         )
     table = Table(
         "By kind of layer: weights left at equal tolerance, as a multiple of Net-Trim's", ["method", *kinds], rows,
@@ -234,6 +253,13 @@ def kind_of(name: str, names: Sequence[str]) -> str:
     return KINDS[0] if name.startswith("conv") else KINDS[2] if name == names[-1] else KINDS[1]
 
 
+def _and(names: Sequence[str]) -> str:
+    """The subject of a sentence, and its verb."""
+    if len(names) < 2:
+        return f"{names[0] if names else 'no method'} leaves"
+    return f"{', '.join(names[:-1])} and {names[-1]} leave"
+
+
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
@@ -244,11 +270,12 @@ def by_rows(cells: Sequence[Measured]) -> tuple[list[str], Table]:
     for size in next(iter(before.values())):
         row = [f"{size:,}"]
         for found in (before, after):
-            known: Errors = {(name, "layers", False): interval(by_size[size]) for name, by_size in found.items()}
+            known: Errors = {(name, "layers", False): by_size[size] for name, by_size in found.items()}
+            means = {way: interval(errors)[0] for way, errors in known.items()}
             first, *shared = firsts(known)
-            row += [f"{said([first])}, {known[first][0]:.2f}", said(shared)]
+            row += [f"{said([first])}, {means[first]:.2f}", said(shared)]
             if found is before:
-                order.append((size, said([first]), known[first][0], known["magnitude", "layers", False][0]))
+                order.append((size, said([first]), means[first], means["magnitude", "layers", False]))
         rows.append(row)
     few, many = order[0], order[-1]
     worth = [size for size, _, error, magnitude in order if error < magnitude]
