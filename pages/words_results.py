@@ -11,6 +11,7 @@ INTRO = (
 NONE = "No experiment has been measured here yet: `make results` does."
 DIFFERS = "How it was done, and how that differs from the paper"
 MADE = "How it was measured"
+BANDS = "Bands: {}."
 OPEN = "See it in the studio"
 EXPERIMENT = "What was measured. Each has its tables and charts, and the command that measures it again."
 GO = "Go to Explore with the network, the method and the tolerance of this row."

@@ -34,7 +34,15 @@ def results(app: AppTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ap
 def test_the_page_says_what_the_files_say(results: AppTest) -> None:
     assert not results.exception
     said = " ".join(element.value for element in results.markdown)
-    for part in ("Redoes: a paper, first.", "* It holds.", "* Not much.", "A note.", "took 2 minutes on", "threads"):
+    for part in (
+        "Redoes: a paper, first.",
+        "* It holds.",
+        "* Not much.",
+        "A note.",
+        "took 2 minutes on",
+        " thread",
+        "Bands: 95 %",
+    ):
         assert part in said
     assert [title.value for title in results.header] == ["First"]
     assert list(results.table[0].value["network"]) == ["digits_mlp", "nobody"]

@@ -20,8 +20,10 @@ import torch
 from benchmarks.papers import __main__ as command_line
 from benchmarks.papers import recovery, spirals
 from benchmarks.papers.catalogue import EXPERIMENTS
-from benchmarks.papers.document import documents, text
+from benchmarks.papers.document import bands, documents, section, text
 from benchmarks.papers.experiment import (
+    INTERVALS,
+    SPREAD,
     Chart,
     Experiment,
     Line,
@@ -31,6 +33,7 @@ from benchmarks.papers.experiment import (
     carried_out,
     interval,
     said_again,
+    spread,
     written,
 )
 from nettrim_core import environment
@@ -153,6 +156,17 @@ def test_an_interval_covers_the_mean() -> None:
     assert mean == 3
     assert mean - low == pytest.approx(4.302652730 * statistics.stdev(values) / math.sqrt(3))
     assert interval([4.0]) == (4.0, 4.0, 4.0)
+
+
+def test_a_spread_covers_the_draws_and_nothing_else() -> None:
+    assert spread([0.7, 40.0, 5.3]) == (pytest.approx(46 / 3), 0.7, 40.0)
+
+
+def test_charts_say_what_their_bands_are() -> None:
+    for name, said in (("tradeoff_lenet_5", SPREAD), ("robustness", INTERVALS), ("recovery", None)):
+        document = next(one for one in documents() if one["name"] == name)
+        assert bands(document) == [said] * (said is not None)
+        assert (f"\nBands: {said}.\n" in section(document)) == (said is not None)
 
 
 def test_a_transition_is_where_half_are_found() -> None:

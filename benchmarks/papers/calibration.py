@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.papers.experiment import Cell, Chart, Experiment, Line, Measured, Shown, Table, interval, within
+from benchmarks.papers.experiment import (
+    SPREAD,
+    Cell,
+    Chart,
+    Experiment,
+    Line,
+    Measured,
+    Shown,
+    Table,
+    interval,
+    spread,
+    within,
+)
 from benchmarks.papers.training import dense, error, retrained, rows
 from nettrim_core import METHODS
 from nettrim_core.methods import titled
@@ -57,7 +69,9 @@ def show(measured: list[Measured]) -> Shown:
         found = table_of(measured, what)
         sizes = list(next(iter(found.values())))
         charts.append(
-            Chart(when, "calibration rows", "test error, %", [_line(*pair) for pair in found.items()], True, True)
+            Chart(
+                when, "calibration rows", "test error, %", [_line(*pair) for pair in found.items()], True, True, SPREAD
+            )
         )
         tables.append(Table(
             f"Test error in percent {when}", ["method", *(f"{size:,} rows" for size in sizes)],
@@ -71,7 +85,7 @@ def show(measured: list[Measured]) -> Shown:
 
 
 def _line(name: str, by_size: Mapping[int, list[float]]) -> Line:
-    mean, low, high = (list(values) for values in zip(*map(interval, by_size.values()), strict=True))
+    mean, low, high = (list(values) for values in zip(*map(spread, by_size.values()), strict=True))
     return Line(titled(name), list(by_size), mean, low, high, method=name)
 
 

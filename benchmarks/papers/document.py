@@ -73,10 +73,17 @@ def section(document: dict[str, Any]) -> str:
         "How it differs from there:\n\n" + "\n".join(f"* {sentence}" for sentence in document["differs"]),
         "What was found:\n\n" + "\n".join(f"* {sentence}" for sentence in document["shown"]["says"]),
         *(f"![{title}](figures/{name})" for name, title in figures(document)),
+        *(f"Bands: {what}." for what in bands(document)),
         *map(table, document["shown"]["tables"]),
         document["made"],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def bands(document: dict[str, Any]) -> list[str]:
+    """What lies around the lines of its charts."""
+    with_bands = [one for one in document["shown"]["charts"] if any(line["low"] for line in one["lines"])]
+    return list(dict.fromkeys(one["bands"] for one in with_bands))
 
 
 def table(content: dict[str, Any]) -> str:

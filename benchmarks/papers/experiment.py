@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Line:
-    """low, high: the ends of 95 % intervals, or nothing. method: whose look it has, one of METHODS; "" for none."""
+    """low, high: the ends of a band around y, or nothing. method: whose look it has, one of METHODS; "" for none."""
 
     name: str
     x: Sequence[float]
@@ -68,14 +68,20 @@ class Line:
     method: str = ""
 
 
+INTERVALS, SPREAD = "95 % intervals of the means", "from the least to the largest of the draws"
+
+
 @dataclass(frozen=True)
 class Chart:
+    """bands: what lies around its lines, where something does."""
+
     title: str
     x: str
     y: str
     lines: Sequence[Line]
     log_x: bool = False
     log_y: bool = False
+    bands: str = INTERVALS
 
 
 @dataclass(frozen=True)
@@ -218,6 +224,11 @@ def interval(values: Sequence[float]) -> tuple[float, float, float]:
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     half = float(student.ppf(0.975, count - 1)) * math.sqrt(variance / count)
     return mean, mean - half, mean + half
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """(mean, least, largest): what three draws say on a log axis, where an interval of theirs may leave it."""
+    return math.fsum(values) / len(values), min(values), max(values)
 
 
 def within(values: Sequence[float], form: str = "{:.2f}") -> str:

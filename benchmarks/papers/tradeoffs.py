@@ -8,7 +8,18 @@ from functools import partial
 from operator import gt
 from typing import Any
 
-from benchmarks.papers.experiment import Chart, Experiment, Line, Measured, Shown, Table, interval, within
+from benchmarks.papers.experiment import (
+    SPREAD,
+    Chart,
+    Experiment,
+    Line,
+    Measured,
+    Shown,
+    Table,
+    interval,
+    spread,
+    within,
+)
 from benchmarks.papers.tradeoff import FEWER, GAINS, ITERATIVE, ROUNDS, SAMPLES, measure
 from benchmarks.papers.tradeoff import cells as asked_for
 from benchmarks.papers.training import is_sample
@@ -68,14 +79,13 @@ def _chart(by: str, found: Found) -> Chart:
             continue
         gains = sorted(cells[0].asked["gains"], reverse=True)
         kept = [100 * interval(column(cells, gain, "kept"))[0] for gain in gains]
-        errors = [interval([100 * e for e in column(cells, gain, "error")]) for gain in gains]
+        errors = [spread([100 * e for e in column(cells, gain, "error")]) for gain in gains]
         lines.append(Line(
             name_of(method, cascade), kept, *(list(values) for values in zip(*errors, strict=True)), dashed=cascade,
             method=method,
         ))  # fmt: skip
-    return Chart(
-        f"{TITLES[by]}, before retraining", "weights and biases that stay, %", "test error, %", lines, True, True
-    )
+    title = f"{TITLES[by]}, before retraining"
+    return Chart(title, "weights and biases that stay, %", "test error, %", lines, True, True, SPREAD)
 
 
 def of_counts(by: str, found: Found) -> Found:
