@@ -215,6 +215,11 @@ def test_what_compares_seconds_runs_alone(failing: str, code: int | None, monkey
     assert seen == {"bounds": (1, 2), "recovery": (1, 2), "solvers": (2, 1)}
 
 
+def test_counts_are_read_between_points_on_log_axes() -> None:
+    points = [{"rd": rd, "after": [1, 3 / rd**2 - 1]} for rd in (0.5, 0.01, 0.2)]
+    assert spirals.left_at(points, 0.1) == pytest.approx(300)
+
+
 def test_a_quick_look_measures_every_experiment(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, "-m", "benchmarks.papers", "--quick"],

@@ -3,9 +3,11 @@ an l1 penalty, pruned as a cascade and in parallel."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -22,7 +24,7 @@ POINTS, EPOCHS, RATE = 400, 300, 5e-3
 DROPOUT, L1 = 0.1, 2e-5
 GAMMA, KAPPA = 1.1, 0.35
 EPSILONS = (0.3, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the first layer in a cascade, of every layer in parallel
-NEAR = 0.02  # rd of the tables
+NEAR, COMPARED = 0.02, 0.1  # rd of the tables; where cascade and parallel are compared
 
 # Paper 1's supplementary: weights of the three layers before, after, and rd; of (size, with l1), all with dropout
 PUBLISHED = {
@@ -156,7 +158,7 @@ def _chart(n: int, l1: bool, found: list[dict[str, Any]]) -> Chart:
         x = [interval([point["rd"] for point in column])[0] for column in columns]
         lines.append(Line(mode, x, *(list(values) for values in zip(*left, strict=True)), dashed=mode == "parallel"))
     return Chart(
-        f"2.{n}.{n}.2, dropout{' and l1' if l1 else ''}", "rd, ||Z^ - Z|| / ||Z|| on the logits",
+        _name(n, l1), "rd, ||Z^ - Z|| / ||Z|| on the logits",
         "weights that stay", lines, log_x=True, log_y=True,
     )  # fmt: skip
 
@@ -168,15 +170,38 @@ def _sentences(groups: dict[tuple[int, bool], list[dict[str, Any]]]) -> list[str
     return [
         f"{certified:,} of {len(every):,} pruned networks are certified in every layer; a cascade's output layer has "
         f"{KAPPA} of its radius, which nothing promises to be feasible.",
+        *(_modes(*which, groups[which]) for which in groups if which[0] == max(n for n, _ in groups)),
         *(_against(*which, groups[which]) for which in PUBLISHED if which in groups),
     ]
+
+
+def left_at(points: list[dict[str, Any]], rd: float) -> float:
+    """The weights that stay at that rd, read between the points beside it on log axes."""
+    points = sorted(points, key=lambda point: point["rd"])
+    x, y = ([math.log(value) for value in values] for values in
+            ([point["rd"] for point in points], [sum(point["after"]) for point in points]))  # fmt: skip
+    return math.exp(np.interp(math.log(rd), x, y))
+
+
+def _modes(n: int, l1: bool, found: list[dict[str, Any]]) -> str:
+    cascade, parallel = (
+        math.fsum(left_at(each[mode], COMPARED) for each in found) / len(found) for mode in ("cascade", "parallel")
+    )
+    return (
+        f"{_name(n, l1)}: at an rd of {COMPARED:g} a cascade keeps {cascade:,.0f} weights, pruning in parallel "
+        f"{parallel:,.0f}."
+    )
+
+
+def _name(n: int, l1: bool) -> str:
+    return f"2.{n}.{n}.2, dropout{' and l1' if l1 else ''}"
 
 
 def _against(n: int, l1: bool, found: list[dict[str, Any]]) -> str:
     """What is left here and in the paper, of how many."""
     chosen = [(each, point) for each in found if (point := nearest(each["cascade"])) is not None]
     before, after, _ = PUBLISHED[n, l1]
-    name = f"2.{n}.{n}.2, dropout{' and l1' if l1 else ''}"
+    name = _name(n, l1)
     if not chosen:
         return f"{name}: no cascade here has an rd below {NEAR}; in the paper {sum(after) / sum(before):.1%} stay."
     left = sum(sum(point["after"]) / sum(each["before"]) for each, point in chosen) / len(chosen)
