@@ -146,9 +146,14 @@ def test_words_say_who_is_first_and_who_cannot_be_told_from_it() -> None:
         ["14.3%", "Exact OBS", "8.00", "", "20.00"],
     ]
     assert [row[-1] for row in sparsity["rows"]] == ["Magnitude, 6.00", "Magnitude, 58.00"]
-    assert "of 2 comparisons the least error is that of Exact OBS in 2." in found["shown"]["says"][0]
-    assert "with 14.3% left 50.0." in found["shown"]["says"][3]
-    assert "smaller than that of Magnitude in 2, Exact OBS in 0, ALPS in 0 of 2" in found["shown"]["says"][2]
+    short, layers, _, smaller, span, *_ = found["shown"]["says"]
+    assert short == (
+        "In short, the most first places go to Exact OBS before retraining (2 of 2), to Exact OBS after retraining "
+        "(2 of 2)."
+    )
+    assert "of 2 comparisons the least error is that of Exact OBS in 2." in layers
+    assert "smaller than that of Magnitude in 2, Exact OBS in 0, ALPS in 0 of 2" in smaller
+    assert "with 14.3% left 50.0." in span
     assert [row[-2:] for row in retraining["rows"]] == [["3.00", "0.30"], ["50.00", "5.00"]]
     assert kind["rows"] == [["Net-Trim", "1", "1", "1"], ["Exact OBS", "1.20", "0.50", "1.00"]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -49,7 +50,9 @@ def content(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
     """documents: by experiment, all its cells; those that are not there are not spoken of."""
     found = {NETWORKS[name][2]: grouped(documents[name]) for name in NETWORKS if name in documents}
-    says, tables = [], []
+    noise = by_noise(documents[robustness.EXPERIMENT.name]) if robustness.EXPERIMENT.name in documents else None
+    says = [in_short(found, firsts_of(noise[1]) if noise else ())] if found or noise else []
+    tables: list[Table] = []
     for part in (by_sparsity, by_retraining, by_kind):
         if found:
             sentences, table = part(found)
@@ -59,10 +62,9 @@ def shown(documents: Mapping[str, Sequence[Measured]]) -> Shown:
         sentences, table = by_rows(documents[calibration.EXPERIMENT.name])
         says += sentences
         tables.append(table)
-    if robustness.EXPERIMENT.name in documents:
-        sentences, table = by_noise(documents[robustness.EXPERIMENT.name])
-        says += sentences
-        tables.append(table)
+    if noise:
+        says += noise[0]
+        tables.append(noise[1])
     return Shown(says, tables)
 
 
@@ -128,11 +130,28 @@ def said(ways: Iterable[Way]) -> str:
     return ", ".join(name_of(way[0], way[2]) for way in ways)
 
 
+def ranked(names: Iterable[str]) -> list[tuple[str, int]]:
+    """Each with how often it is there, the most frequent first."""
+    return Counter(names).most_common()
+
+
 def counted(names: Iterable[str]) -> str:
-    """How often each, the most frequent first."""
-    names = list(names)
-    order = sorted(dict.fromkeys(names), key=lambda name: -names.count(name))
-    return ", ".join(f"that of {name} in {names.count(name)}" for name in order)
+    return ", ".join(f"{name} in {count}" for name, count in ranked(names))
+
+
+def in_short(found: Mapping[str, Found], noise: Sequence[str]) -> str:
+    """Who has the most first places, a cascade counted as its method; noise: the first of each comparison under it."""
+    places = {
+        f"{when} retraining": [titled_first(one) for one in comparisons(found, what)]
+        for what, when in (("error", "before"), ("retrained", "after"))
+    } | {"under noise": list(noise)}
+    firsts = {where: ranked(names)[0] for where, names in places.items() if names}
+    parts = [f"{name} {where} ({count} of {len(places[where])})" for where, (name, count) in firsts.items()]
+    return f"In short, the most first places go to {', to '.join(parts)}."
+
+
+def titled_first(one: Comparison) -> str:
+    return name_of(one.first[0])
 
 
 def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
@@ -168,9 +187,9 @@ def _most(every: Sequence[Comparison], by: str, start: str) -> str:
     there = [one for one in here if any(way[0].startswith("nettrim") for way in one.errors)]
     near = sum(any(way[0].startswith("nettrim") for way in (one.first, *one.shared)) for one in there)
     return (
-        f"Before retraining, {start}: of {len(here)} comparisons the least error is "
+        f"Before retraining, {start}: of {len(here)} comparisons the least error is that of "
         f"{counted(said([one.first]) for one in here)}. Net-Trim or its refit has it, or cannot be told from what has "
-        f"it, in {near} of the {len(there)} that it is in."
+        f"it, in {near} of the {len(there)} that they are in."
     )
 
 
@@ -203,7 +222,7 @@ def by_retraining(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     says = [
         f"After light retraining what lies between the first and the last is on average "
         f"{sum(shares) / len(shares):.0%} of what it was before; of {len(rows)} comparisons the least error is then "
-        f"{counted(firsts_after)}.",
+        f"that of {counted(firsts_after)}.",
     ]
     table = Table(
         "With and without retraining",
@@ -306,14 +325,17 @@ def by_noise(cells: Sequence[Measured]) -> tuple[list[str], Table]:
                 network, f"{epsilon:g}", f"{dense:.1%}", *(f"{titled(name)}, {means[name]:.1%}" for name in
                 (order[0], order[1], order[-1])),
             ])  # fmt: skip
-    count = counted(row[3].split(",")[0] for row in rows)
-    says = [
-        f"Noise on the inputs, at equal tolerance: of {len(rows)} comparisons the highest accuracy under noise as "
-        f"strong as the input, or stronger, is {count}."
-    ]
     table = Table(
         "By noise: mean accuracy under noise as strong as the input or stronger, at equal tolerance",
         ["network", "epsilon", "dense", "first", "second", "last"], rows,
         "The methods' zeros differ at equal tolerance; the table of the experiment has them.",
     )  # fmt: skip
+    says = [
+        f"Noise on the inputs, at equal tolerance: of {len(rows)} comparisons the highest accuracy under noise as "
+        f"strong as the input, or stronger, is that of {counted(firsts_of(table))}."
+    ]
     return says, table
+
+
+def firsts_of(noise: Table) -> list[str]:
+    return [row[3].split(",")[0] for row in noise.rows]
