@@ -54,8 +54,8 @@ def pictures(document: Mapping[str, Any]) -> None:
                 st.markdown(f"**{content['title']}**")
                 key = f"results_{document['name']}_{i}_{content['title']}"
                 frame.chart(draw(content, frame.dark()), key, figures.alt(content))
-                if draw is figures.chart and any(line["low"] for line in content["lines"]):
-                    st.markdown(f":small[{words.BANDS.format(content['bands'])}]")
+                if what := figures.bands(content):
+                    st.markdown(f":small[{words.BANDS.format(what)}]")
 
 
 def show_table(table: Mapping[str, Any], key: str) -> None:

@@ -80,6 +80,12 @@ def test_charts_show_every_line_and_its_interval() -> None:
     assert "measured" in figures.alt(vars_of(HEAT))
 
 
+def test_only_bands_that_are_there_are_spoken_of() -> None:
+    bare = Chart("Bare", "x", "y", [Line("measured", [1, 2], [3, 4])])
+    assert figures.bands(vars_of(CHART)).startswith("95 %")
+    assert figures.bands(vars_of(bare)) == ""
+
+
 def test_an_interval_below_zero_stays_on_a_log_axis() -> None:
     wide = Chart("Wide", "x", "y", [Line("one", [1, 2], [3, 4], [-1, 2], [7, 6])], log_y=True)
     band, _ = figures.chart(vars_of(wide), False).data

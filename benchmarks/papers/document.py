@@ -82,8 +82,7 @@ def section(document: dict[str, Any]) -> str:
 
 def bands(document: dict[str, Any]) -> list[str]:
     """What lies around the lines of its charts."""
-    with_bands = [one for one in document["shown"]["charts"] if any(line["low"] for line in one["lines"])]
-    return list(dict.fromkeys(one["bands"] for one in with_bands))
+    return list(filter(None, dict.fromkeys(map(results.bands, document["shown"]["charts"]))))
 
 
 def table(content: dict[str, Any]) -> str:

@@ -142,16 +142,12 @@ def counted(names: Iterable[str]) -> str:
 def in_short(found: Mapping[str, Found], noise: Sequence[str]) -> str:
     """Who has the most first places, a cascade counted as its method; noise: the first of each comparison under it."""
     places = {
-        f"{when} retraining": [titled_first(one) for one in comparisons(found, what)]
+        f"{when} retraining": [name_of(one.first[0]) for one in comparisons(found, what)]
         for what, when in (("error", "before"), ("retrained", "after"))
     } | {"under noise": list(noise)}
-    firsts = {where: ranked(names)[0] for where, names in places.items() if names}
-    parts = [f"{name} {where} ({count} of {len(places[where])})" for where, (name, count) in firsts.items()]
+    most = {where: ranked(names)[0] for where, names in places.items() if names}
+    parts = [f"{name} {where} ({count} of {len(places[where])})" for where, (name, count) in most.items()]
     return f"In short, the most first places go to {', to '.join(parts)}."
-
-
-def titled_first(one: Comparison) -> str:
-    return name_of(one.first[0])
 
 
 def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
@@ -166,7 +162,7 @@ def by_sparsity(found: Mapping[str, Found]) -> tuple[list[str], Table]:
     says = [
         _most(every, "layers", "with the same zeros in each layer"),
         _most(every, "overall", "where each method shares the same zeros among the layers itself"),
-        _reference(every),
+        _ahead(every),
         f"With {many.kept:.0%} of the weights left the first and the last are {many.span(many.errors):.1f} percentage "
         f"points apart, with {few.kept:.1%} left {few.span(few.errors):.1f}.",
     ]
@@ -193,7 +189,7 @@ def _most(every: Sequence[Comparison], by: str, start: str) -> str:
     )
 
 
-def _reference(every: Sequence[Comparison]) -> str:
+def _ahead(every: Sequence[Comparison]) -> str:
     """How often Net-Trim's error is smaller than each other method's at its own counts."""
     here = [one for one in every if one.by == "layers"]
     own = ("nettrim", "tolerance", False)

@@ -20,6 +20,11 @@ def documents(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda content: (content["place"], content["name"]))
 
 
+def bands(content: Mapping[str, Any]) -> str:
+    """What lies around the lines of a chart, in words; "" where nothing does, and for a heat map."""
+    return content.get("bands", "") if any(line["low"] for line in content["lines"]) else ""
+
+
 def chart(content: Mapping[str, Any], dark: bool) -> go.Figure:
     """Lines with their intervals, a method's in its own look. content: title, x, y, log_x, log_y, lines. On a log
     axis an interval goes down a decade at most, as it may reach below zero."""
