@@ -32,6 +32,7 @@ from nettrim_core.devices import bound_memory
 from nettrim_core.durable.store import Store
 from nettrim_core.faults import first_line, told
 from nettrim_core.tasks import TASKS
+from nettrim_core.threads import alone
 from nettrim_core.unheld import Unheld
 from nettrim_core.warm import warm_up
 from nettrim_core.workbench import Workbench
@@ -99,8 +100,11 @@ def work(talk: socket.socket, lock: int, threads: int, memory: int) -> None:
     :class:`nettrim_core.unheld.Unheld`."""
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(threads)
+    # what CUDA maps, and BLAS for each of its threads, is not the job's
     with contextlib.suppress(ValueError):  # no such device, as whoever asks is told
-        bound_memory(Work.configured().device, memory)  # before what CUDA itself maps counts as the job's
+        bound_memory(Work.configured().device, memory)
+    with alone():
+        pass
     bound(memory)
     with (
         talk.makefile("r", encoding="utf-8") as lines,

@@ -146,6 +146,7 @@ def test_a_run_goes_on_where_it_was(
     there, other = sorted(Runs(Store(tmp_path)).all(), key=lambda run: run.asked.subject["device"], reverse=True)
     assert (there.asked.subject["device"], other.asked.subject["device"]) == ("cuda:0", "cpu")
     assert there.id != other.id
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     code, _, said = nettrim("resume", there.id)
     assert code == 1
     assert "torch" in said
