@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from benchmarks.papers import __main__ as command_line
-from benchmarks.papers import recovery, spirals
+from benchmarks.papers import recovery, solvers, spirals
 from benchmarks.papers.catalogue import EXPERIMENTS
 from benchmarks.papers.document import bands, documents, section, text
 from benchmarks.papers.experiment import (
@@ -213,6 +213,15 @@ def test_what_compares_seconds_runs_alone(failing: str, code: int | None, monkey
             command_line.beside_each_other(["solvers", "bounds", "recovery"])
         assert ended.value.code == code
     assert seen == {"bounds": (1, 2), "recovery": (1, 2), "solvers": (2, 1)}
+
+
+def test_memory_that_was_used_before_counts_again() -> None:
+    for _ in range(2):
+        peak = solvers.Peak()
+        taken = [torch.ones(12_500) for _ in range(1000)]  # 50 kB each: a heap keeps these for whoever comes next
+        assert 45e6 < peak.bytes() < 60e6
+        del taken
+        assert 45e6 < peak.bytes() < 60e6
 
 
 def test_counts_are_read_between_points_on_log_axes() -> None:
