@@ -23,7 +23,8 @@ SEEDS = 20
 POINTS, EPOCHS, RATE = 400, 300, 5e-3
 DROPOUT, L1 = 0.1, 2e-5
 GAMMA, KAPPA = 1.1, 0.35
-EPSILONS = (0.3, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the first layer in a cascade, of every layer in parallel
+# Of the first layer in a cascade, of every layer in parallel
+EPSILONS = (0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.008, 0.006)
 NEAR, COMPARED = 0.02, 0.1  # rd of the tables; where cascade and parallel are compared
 
 # Paper 1's supplementary: weights of the three layers before, after, and rd; of (size, with l1), all with dropout
