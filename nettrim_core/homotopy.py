@@ -112,8 +112,10 @@ class Homotopy:
                 best = Solution(u, multipliers, found, kinks, found.within(tol))
             if best.converged:
                 break
-            known, bad = bad, self._offenders(found, tol, bad)
             r2 = float(residual @ residual)
+            # what a neuron's gap has of the layer's radius, which lambda does not meet yet, is no fault of its own
+            apart = lam * np.square(L * self.omega).sum(1) * self.size * (goal / (r2**0.5 or 1.0) - 1)
+            known, bad = bad, self._offenders(found, apart / (found.objective or 1.0), tol, bad)
             room = min(goal**2, abs(self.energy - goal**2))
             if len(bad) == len(known) and (abs(r2 - goal**2) < NEAR_ENOUGH * tol * room or lam == before):
                 break
@@ -171,7 +173,8 @@ class Homotopy:
         self.top = min(radius / slope, steepest) if slope > 0 else steepest
         U = guess.U.double().numpy()
         MU = (guess.L * ~target.omega).clamp(min=0).numpy() * self.top
-        self._extend(self.top * MARGIN, U, MU, self._least(target.radius / self.size))
+        self.start = self.top * MARGIN, U, MU
+        self._extend(*self.start, self._least(target.radius / self.size))
         while self.known[0].r2(self.known[0].high) < asked**2 and self.known[0].high < HIGHEST * self.top:
             high = self.known[0].high
             self._follow(high * 3, high, *self._at(high))
@@ -193,8 +196,7 @@ class Homotopy:
         r2 = np.square(residual).sum(1)
         share = ENOUGH * radius**2 / max(r2.sum(), 1e-300)
         sample = self.busy[:: max(len(self.busy) // SAMPLE, 1)]
-        legs = [self._leg(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]) for m in sample]
-        paths = current().each(followed, legs, self.neurons)
+        paths = self._paths([self._leg(m, high, LOWEST * self.top, U, MU, 0.5 * share * r2[m]) for m in sample])
         low = max(max(t.lam[-1] for t in paths), LOWEST * self.top)
         goal = share * r2[sample].sum()
         over = lambda lam: math.fsum(active_set.r2_at(t, lam) for t in paths) - goal  # noqa: E731
@@ -231,9 +233,11 @@ class Homotopy:
             U[rows[weights], m], MU[m, off[samples]] = u, mu
         return U, MU
 
-    def _offenders(self, found: Certificate, tol: float, known: list[int]) -> list[int]:
-        """The neurons known to spoil the certificate and those that do now."""
-        bad = torch.maximum(found.neuron_excess, found.neuron_violation) > REWORK * tol
+    def _offenders(self, found: Certificate, apart: Float, tol: float, known: list[int]) -> list[int]:
+        """The neurons known to spoil the certificate and those that do now. apart: (M,) of their gaps, not theirs."""
+        own = found.neuron_gap - torch.from_numpy(apart)
+        parts = torch.stack([own, found.neuron_excess, found.neuron_violation])
+        bad = parts.amax(0) > REWORK * tol
         return sorted({*known, *(m for m in self.busy if bool(bad[m]))})
 
     def _rework(self, neurons: list[int], lam: float, U: Float, MU: Float) -> None:
@@ -246,12 +250,26 @@ class Homotopy:
     def _follow(self, high: float, low: float, U: Float, MU: Float, done: dict[int, Trace] | None = None) -> None:
         """Follow all neurons between two lambdas, from a guess at the upper one; some may be ``done``."""
         left = [m for m in self.busy if not done or m not in done]
-        legs = [self._leg(m, high, low, U, MU) for m in left]
-        found = dict(zip(left, current().each(followed, legs, self.neurons), strict=True))
+        found = dict(zip(left, self._paths([self._leg(m, high, low, U, MU) for m in left]), strict=True))
         nothing = active_set.room(1)
         traces = [found.get(m) or (done or {}).get(m) or nothing for m in range(len(self.center))]
         self.known.append(Stretch(high, low, traces))
         self.known.sort(key=lambda s: -s.low)
+
+    def _paths(self, legs: list[Leg]) -> list[Trace]:
+        """The neurons' paths. Taken up where lambda is next to nothing, one may be lost that is not if it comes from
+        the start."""
+        paths = current().each(followed, legs, self.neurons)
+        high, U, MU = self.start
+        lost = [
+            i for i, (leg, path) in enumerate(zip(legs, paths, strict=True))
+            if leg.high < high and path.lam[-1] > leg.low and path.r2[-1] > leg.enough
+        ]  # fmt: skip
+        again = [self._leg(legs[i].m, high, legs[i].low, U, MU, legs[i].enough) for i in lost]
+        for i, path in zip(lost, current().each(followed, again, self.neurons) if lost else [], strict=True):
+            if path.lam[-1] < paths[i].lam[-1]:
+                paths[i] = path
+        return paths
 
     def _leg(self, m: int, high: float, low: float, U: Float, MU: Float, enough: float = -1.0) -> Leg:
         return Leg(m, U[:, m], MU[m, ~self.omega[m]], high, low, enough)

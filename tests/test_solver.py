@@ -13,13 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nettrim_core import LayerProblem, NetTrim
+from nettrim_core import LayerProblem, NetTrim, load_bundle
 from nettrim_core.active_set import shortened
 from nettrim_core.admm import ADMM
 from nettrim_core.certificate import certify
 from nettrim_core.homotopy import Homotopy
 from nettrim_core.methods import METHODS
 from nettrim_core.methods.nettrim import condensed
+from nettrim_core.network import Network
 from nettrim_core.neurons import Neurons
 from nettrim_core.problem import halving
 from nettrim_core.reference import reference
@@ -268,6 +269,40 @@ def test_neurons_whose_path_is_wrong_are_reworked() -> None:
     found = engine.solve(target, 1e-6)
     assert found.converged
     torch.testing.assert_close(found.U, right.U, rtol=0, atol=1e-5)
+
+
+def test_few_samples_are_certified_at_once() -> None:
+    """Of 20 images many pixels are lit in one or two only: far down, a path that is taken up again can be lost."""
+    bundle = load_bundle("lenet_300_100")
+    network = Network(bundle.model, bundle.calibration_sample(20), ["fc1"])
+    whole = network.problem(network.selected[0])
+    problem = dataclasses.replace(whole, Y=whole.Y[:20], W=whole.W[:, :20])
+    solver = NetTrim().curve(problem).solver
+    assert all(solver.at(epsilon).converged for epsilon in (0.1, 0.03, 0.01, 0.003, 0.001, 3e-4, 1e-4))
+    assert len(solver.exact.known) < 8  # a stretch after the other leads nowhere
+
+
+def test_a_neuron_with_a_gap_of_its_own_is_reworked() -> None:
+    """Neither its multipliers nor its response need to be wrong for its weights to be."""
+    bundle = load_bundle("lenet_300_100")
+    network = Network(bundle.model, bundle.calibration_sample(10), ["fc1"])
+    problem = network.problem(network.selected[0])
+    target = response_set(problem, 0.03)
+    found = Homotopy(problem.inputs.double(), problem.W, [target.radius]).solve(target, 1e-3)
+    assert found.certificate.within(1e-3)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("outputs", [1, 5])
+def test_a_radius_that_is_not_met_yet_is_no_neurons_fault(
+    relu: bool, outputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reworked: list[int] = []
+    monkeypatch.setattr(Homotopy, "_rework", lambda self, neurons, *_: reworked.extend(neurons))
+    for seed in range(6):
+        problem = random_layer(n=40, m=outputs, p=100, relu=relu, seed=seed)
+        assert all(NetTrim(epsilon=epsilon, tol=1e-7).prune(problem).converged for epsilon in (0.3, 0.1, 0.02))
+    assert reworked == []
 
 
 def test_an_interrupt_stops_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
