@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.papers import document, recovered, robustness, tradeoff, tradeoffs, training, verdict
+from benchmarks.papers import calibration, document, recovered, robustness, tradeoff, tradeoffs, training, verdict
 from benchmarks.papers.experiment import RESULTS, Cell, Measured
 from nettrim_core import METHODS, load_bundle, masks_of
 
@@ -97,10 +97,15 @@ def test_the_papers_row_is_compared_with_the_method_that_is_nearest_to_the_dense
         cell("lobs", 0, 0.02, (0.04, 0.03, 196), (0.09, 0.05, 98), (0.06, 0.0204, 0)),
     ])  # fmt: skip
     once, rounds = shown.says
-    assert "Exact OBS has 2.30 % before retraining (+0.80 to the dense network), the paper 3.10 % (+1.34)" in once
-    assert "at most 490 iterations it is +0.05 away, no more above the dense error than the paper after 510" in once
-    assert "L-OBS has 6.00 % before retraining (+4.00" in rounds
-    assert "at most 294 iterations it is +0.04 away, no more above" in rounds
+    assert "Exact OBS is nearest to the dense network, +0.80 with 2.30 %, the paper +1.34 with 3.10 %" in once
+    assert once.endswith("after it L-OBS, +0.00 after at most 490 iterations, the paper +0.06 after 510.")
+    assert "L-OBS is nearest to the dense network, +4.00 with 6.00 %, the paper +0.67" in rounds
+    assert "L-OBS, +0.04 after at most 294 iterations" in rounds
+    assert rounds.endswith("The paper is nearer: a round has at most 196 iterations here, and ends before it is back.")
+    (apart,) = recovered.show([cell("lobs", 0, 0.02, (0.03, 0.02, 0)), cell("lobs", 1, 0.02, (0.03, 0.023, 0))]).says
+    assert apart.endswith("That the paper is nearer then is less than what the draws differ by.")
+    (worse,) = recovered.show([cell("lobs", 0, 0.02, (0.03, 0.03, 0)), cell("lobs", 1, 0.02, (0.03, 0.0301, 0))]).says
+    assert worse.endswith("after 510. The paper is nearer.")
     assert [row[0] for row in shown.tables[0].rows] == ["Layer-wise OBS, the paper's", "Exact OBS", "L-OBS"]
     assert shown.tables[0].rows[2][5] == "+0.00"
     assert shown.tables[1].rows[1][2:] == ["2.00", "6.00", "2.04", "+0.04", "294"]
@@ -181,6 +186,20 @@ def test_words_say_from_how_many_rows_on_calibration_helps() -> None:
     assert "From 1,000 rows on" in sentence
     assert [row[1] for row in table.rows] == ["Magnitude, 50.00", "Exact OBS, 3.00"]
     assert [row[3] for row in table.rows] == ["Magnitude, 25.00", "Exact OBS, 1.50"]
+
+
+def test_more_rows_are_no_help_to_net_trim_where_they_are_none() -> None:
+    def cells(most: float) -> list[Measured]:
+        errors = {"nettrim": {10: 0.3, 100: 0.1, 1000: most}, "nettrim_refit": {10: 0.9, 100: 0.8, 1000: 0.2}}
+        return [
+            Measured({"method": name, "samples": size}, {"error": error, "retrained": error, "dense": 0.02}, 1.0)
+            for name, by_size in errors.items() for size, error in by_size.items()
+        ]  # fmt: skip
+
+    said = calibration.show(cells(0.4)).says[-1]
+    assert said.startswith("Net-Trim has 10.00 % with 100 rows and 40.00 % with 1,000: more rows")
+    assert said.endswith("has 20.00 % there.")
+    assert not any(said.startswith("Net-Trim has") for said in calibration.show(cells(0.05)).says)
 
 
 def test_strong_noise_is_as_strong_as_the_input_or_stronger() -> None:
