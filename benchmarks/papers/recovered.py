@@ -45,6 +45,7 @@ PUBLISHED = {
     "lenet_300_100": (Row((0.07,), 1.76, 3.10, 1.82, 510), Row((0.07, 0.03, 0.015), 1.76, 2.43, 1.96, 643)),
     "lenet_5": (Row((0.07,), 1.27, 3.21, 1.27, 740), Row((0.07, 0.02, 0.009), 1.27, 2.04, 1.66, 841)),
 }
+TITLES = {"lenet_300_100": "LeNet-300-100", "lenet_5": "LeNet-5"}
 SAMPLES = {"lenet_300_100": 10_000, "lenet_5": 1_000}  # an input has many patches of a convolution
 STEPS = {"lenet_300_100": (512, 5e-3), "lenet_5": (256, 3e-3), "small": (128, 5e-3)}  # rows of an iteration, rate
 
@@ -154,7 +155,7 @@ def _table(asked: Asked, group: Group) -> Table:
     where = "the paper's zeros in each layer" if shares == "published" else "shares by the method's own curves"
     broken = any(cell.found["rounds"][-1]["after"] > BROKEN for cells in group.values() for cell in cells)
     return Table(
-        f"{network}, {'one pruning' if rounds == 1 else f'{rounds} rounds'}, {where}",
+        f"{TITLES.get(network, network)}, {'one pruning' if rounds == 1 else f'{rounds} rounds'}, {where}",
         ["method", "weights kept, %", "dense error, %", "before retraining, %", "after, %", "after, above dense",
          "iterations"], lines,
         "Published numbers are from memory. Iterations are those of the network that is taken, of all rounds; the "
@@ -185,13 +186,13 @@ def _sentence(asked: Asked, group: Group) -> str:
     before, after = start[first], end[then]
     error = interval([100 * cell.found["rounds"][-1]["before"] for cell in group[first]])[0]
     where = "the paper's zeros in each layer" if shares == "published" else f"{row.kept[-1]:.1%} kept"
+    asked_for = f"{TITLES.get(network, network)}, {where}{'' if rounds == 1 else f', in {rounds} rounds'}"
     paper_before, paper_after = row.before - row.dense, row.after - row.dense
     said = (
-        f"{network}, {where}{'' if rounds == 1 else f', in {rounds} rounds'}: before retraining {name_of(*first)} is "
-        f"nearest to the dense network, {before:+.2f} with {error:.2f} %, the paper {paper_before:+.2f} with "
-        f"{row.before:.2f} %; after it {name_of(*then)}, {after:+.2f} after at most "
-        f"{max(map(iterations, group[then])):,} iterations, the paper {paper_after:+.2f} after "
-        f"{row.iterations:,}."
+        f"{asked_for}: before retraining {name_of(*first)} is nearest to the dense network, {before:+.2f} with "
+        f"{error:.2f} %, the paper {paper_before:+.2f} with {row.before:.2f} %; after it {name_of(*then)}, "
+        f"{after:+.2f} after at most {max(map(iterations, group[then])):,} iterations, the paper "
+        f"{paper_after:+.2f} after {row.iterations:,}."
     )
     low, high = interval(_more(group[then], "after"))[1:]
     if before <= paper_before and round(after - paper_after, 2) <= 0:
