@@ -26,6 +26,7 @@ from nettrim_core.figures.style import SYMBOLS, look_of
 
 PAGE, WINNERS, FIGURES = ROOT / "docs" / "results.md", ROOT / "docs" / "who_wins.md", ROOT / "docs" / "figures"
 COLUMNS = 2  # charts side by side
+SHORT = 20  # letters of a line's name, up to which three fit beside each other
 MARKERS: dict[str, Any] = dict(zip(SYMBOLS, "oDs^Pv*hXpd", strict=True))  # Matplotlib's names of the studio's
 INTRODUCTION = """# The papers' experiments, redone
 
@@ -134,7 +135,8 @@ def chart(axis: Axes, content: dict[str, Any]) -> None:
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3, frameon=False)
+    columns = 3 if max((len(line["name"]) for line in content["lines"]), default=0) <= SHORT else 2
+    axis.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns, frameon=False)
 
 
 def heat(axis: Axes, content: dict[str, Any]) -> None:

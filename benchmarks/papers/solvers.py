@@ -172,14 +172,14 @@ def _skglm(problem: LayerProblem, levels: Sequence[float], limit: float) -> Reac
             yield level, seconds, float(sum(model.n_iter_ for model in models))
 
 
-SOLVERS = {
+SOLVERS = {  # those that all charts have come first, and look the same in all
     PATH: _path,
     FIRST_ORDER: _first_order,
-    PUBLISHED: _published(RHO, False),
     TUNED_NAME: _published(TUNED, True),
     CLARABEL: _cvxpy("CLARABEL"),
     SCS: _cvxpy("SCS"),
     SKGLM: _skglm,
+    PUBLISHED: _published(RHO, False),
 }
 
 
@@ -207,7 +207,8 @@ def show(measured: list[Measured]) -> Shown:
         here = [cell for cell in layers if (cell.asked["layer"], cell.asked["samples"]) == (name, samples)]
         N, M, P = here[0].found["size"]
         title = f"{name}, {N} x {M}, {P:,} samples, {'ReLU' if here[0].found['relu'] else 'linear'}"
-        lines = [_line(cell) for cell in here if cell.found["reached"]]
+        drawn = sorted(here, key=lambda cell: list(SOLVERS).index(cell.asked["solver"]))
+        lines = [_line(cell) for cell in drawn if cell.found["reached"]]
         charts.append(Chart(title, "seconds, setup included", "gap and violation", lines, True, True))
         tables.append(_table(title, here))
     for place, letter in enumerate("NMP"):
