@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import pandas  # noqa: F401 (Streamlit's own: Plotly looks into it even where another thread is half through with it)
 import streamlit as st
 
 HERE = Path(__file__).resolve().parent
