@@ -199,9 +199,14 @@ def _sentence(asked: Asked, group: Group) -> str:
         return said
     if before <= paper_before and low <= paper_after <= high:
         return f"{said} That the paper is nearer then is less than what the draws differ by."
-    each = max(one["iterations"] for cell in group[then] for one in cell.found["rounds"])
-    why = f": a round has at most {each:,} iterations here, and ends before it is back" if rounds > 1 else ""
-    return f"{said} The paper is nearer{why}."
+    if rounds == 1:
+        return f"{said} The paper is nearer."
+    each = max(one["iterations"] for cell in group[first] for one in cell.found["rounds"])
+    left = interval([100 * (cell.found["rounds"][-2]["after"] - cell.found["dense"]) for cell in group[first]])[0]
+    return (
+        f"{said} The paper is nearer: with at most {each:,} iterations a round, {name_of(*first)} is still {left:+.2f} "
+        "away when it is pruned for the last time."
+    )
 
 
 EXPERIMENT = Experiment(
